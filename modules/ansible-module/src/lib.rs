@@ -1,0 +1,1 @@
+//! The Ansible module protocol. Knows no PVE.

@@ -1,0 +1,2 @@
+//! Dispatches to the module that is named.
+fn main() {}

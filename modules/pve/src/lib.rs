@@ -1,0 +1,1 @@
+//! Proxmox VE and corosync on one node. Knows no Ansible.

@@ -1,0 +1,2 @@
+//! Emulator of the Proxmox VE layer.
+fn main() {}
