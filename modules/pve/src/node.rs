@@ -1,0 +1,186 @@
+//! The host seam: the one way to the machine. Files are below a root, programs are argv vectors with a
+//! time-out, time comes from a clock; tests put a stateful fake behind the same trait.
+
+mod files;
+mod real;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+pub use files::{FileMode, Replaced};
+pub use real::RealHost;
+use secrecy::{ExposeSecret, SecretString};
+
+/// The outside world as one node sees it, files apart.
+pub trait Host: Send + Sync {
+    /// Runs a program to its end or its time-out.
+    fn run(&self, cmd: &Cmd) -> Result<Output, RunError>;
+    /// Opens and closes a TCP connection; returns how long the handshake took.
+    fn connect(&self, address: SocketAddr, timeout: Duration) -> std::io::Result<Duration>;
+    /// Wall clock.
+    fn now(&self) -> SystemTime;
+    /// A clock that never goes back.
+    fn monotonic(&self) -> Duration;
+    /// Lets time pass. Only waits on a condition call this, see [`crate::Deadline::wait`].
+    fn sleep(&self, duration: Duration);
+}
+
+/// A program to run. Never a shell; secrets go to standard input, never into `args`.
+pub struct Cmd {
+    /// Bare program name, looked up in the fixed PATH.
+    pub program: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// What it reads on standard input; nothing (`/dev/null`) when absent.
+    pub stdin: Option<SecretString>,
+    /// After this the whole process group is killed.
+    pub timeout: Duration,
+}
+
+impl Cmd {
+    /// A program with arguments and a time-out.
+    pub fn new<A: Into<String>>(program: &str, args: impl IntoIterator<Item = A>, timeout: Duration) -> Self {
+        Self {
+            program: program.to_owned(),
+            args: args.into_iter().map(Into::into).collect(),
+            stdin: None,
+            timeout,
+        }
+    }
+
+    /// Feeds standard input.
+    #[must_use]
+    pub fn stdin(mut self, text: SecretString) -> Self {
+        self.stdin = Some(text);
+        self
+    }
+
+    /// The command line for messages: program and arguments, never what it is fed.
+    pub fn line(&self) -> String {
+        std::iter::once(self.program.as_str())
+            .chain(self.args.iter().map(String::as_str))
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// What it is fed, for the host that runs it.
+    pub fn input(&self) -> &str {
+        self.stdin.as_ref().map_or("", |text| text.expose_secret())
+    }
+}
+
+/// What a program left behind. An exit code proves nothing about PVE's tools: look at the state.
+#[derive(Clone, Debug, Default)]
+pub struct Output {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output, lossily decoded.
+    pub stdout: String,
+    /// Standard error, lossily decoded.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Whether the exit code is 0.
+    pub fn is_success(&self) -> bool {
+        self.code == Some(0)
+    }
+
+    /// The last lines of both streams, for an error message.
+    pub fn tail(&self) -> String {
+        let text = format!("{}\n{}", self.stdout.trim_end(), self.stderr.trim_end());
+        let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+}
+
+/// A program could not be run to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Not installed.
+    #[error("program {program:?} is not installed on this node")]
+    NotFound {
+        /// Its name.
+        program: String,
+    },
+    /// Killed at its time-out.
+    #[error("{line:?} did not end within {} s and was killed; last output: {tail}", timeout.as_secs())]
+    TimedOut {
+        /// Command line.
+        line: String,
+        /// Its limit.
+        timeout: Duration,
+        /// The end of what it printed.
+        tail: String,
+    },
+    /// The system refused.
+    #[error("cannot run {line:?}")]
+    Io {
+        /// Command line.
+        line: String,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// One machine: its files below `root`, its programs, its network and its clock behind [`Host`].
+pub struct Node {
+    host: Box<dyn Host>,
+    root: PathBuf,
+}
+
+impl Node {
+    /// The machine this process runs on.
+    pub fn real() -> Self {
+        Self::new(Box::new(RealHost::default()), PathBuf::from("/"))
+    }
+
+    /// A machine behind another host and root, for tests.
+    pub fn new(host: Box<dyn Host>, root: PathBuf) -> Self {
+        Self { host, root }
+    }
+
+    /// Where an absolute path of the node lies.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(Path::new(path).strip_prefix("/").unwrap_or(Path::new(path)))
+    }
+
+    /// Runs a program to its end; a non-zero exit code is no error here.
+    pub fn run(&self, cmd: &Cmd) -> Result<Output, RunError> {
+        self.host.run(cmd)
+    }
+
+    /// Runs a program whose failure is an error: that of a tool that tells the truth about it.
+    pub fn run_ok(&self, cmd: &Cmd) -> anyhow::Result<Output> {
+        let output = self.run(cmd)?;
+        anyhow::ensure!(
+            output.is_success(),
+            "{:?} ended with {}: {}",
+            cmd.line(),
+            output.code.map_or("a signal".to_owned(), |code| format!("exit code {code}")),
+            output.tail()
+        );
+        Ok(output)
+    }
+
+    /// Opens and closes a TCP connection.
+    pub fn connect(&self, address: SocketAddr, timeout: Duration) -> std::io::Result<Duration> {
+        self.host.connect(address, timeout)
+    }
+
+    /// Wall clock.
+    pub fn now(&self) -> SystemTime {
+        self.host.now()
+    }
+
+    /// A clock that never goes back.
+    pub fn monotonic(&self) -> Duration {
+        self.host.monotonic()
+    }
+
+    /// Lets time pass, for [`crate::Deadline::wait`] only.
+    pub(crate) fn sleep(&self, duration: Duration) {
+        self.host.sleep(duration);
+    }
+}

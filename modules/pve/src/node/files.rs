@@ -1,0 +1,185 @@
+//! Files of a node: lenient reads, atomic writes. pmxcfs refuses chmod, chown and links, so nothing here
+//! asks for them below /etc/pve.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::Node;
+
+/// Permission bits of a file that is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileMode {
+    /// 0600: root only.
+    Private,
+    /// 0400: root only, as corosync's authkey.
+    PrivateReadOnly,
+    /// 0644.
+    Public,
+    /// 0755: a program.
+    Program,
+}
+
+impl FileMode {
+    fn bits(self) -> u32 {
+        match self {
+            Self::Private => 0o600,
+            Self::PrivateReadOnly => 0o400,
+            Self::Public => 0o644,
+            Self::Program => 0o755,
+        }
+    }
+}
+
+/// Whether a write changed the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replaced {
+    /// The content was there already.
+    Same,
+    /// It is new or other content.
+    Changed,
+}
+
+impl Node {
+    /// The content of a text file, `None` when there is none.
+    pub fn read(&self, path: &str) -> anyhow::Result<Option<String>> {
+        Ok(self.read_bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// The content of a file, `None` when there is none.
+    pub fn read_bytes(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
+        match fs::read(self.path(path)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {path:?}")),
+        }
+    }
+
+    /// Whether something stands there, a dangling link included.
+    pub fn exists(&self, path: &str) -> bool {
+        fs::symlink_metadata(self.path(path)).is_ok()
+    }
+
+    /// Names in a directory, sorted; none when there is no such directory.
+    pub fn list(&self, path: &str) -> anyhow::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.path(path)) {
+            Ok(entries) => entries,
+            Err(error) if is_absent(&error) => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| format!("cannot list {path:?}")),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot list {path:?}"))?;
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    }
+
+    /// Replaces a file as a whole: temporary file beside it, fsync, rename, fsync of the directory.
+    pub fn write(&self, path: &str, content: &[u8], mode: FileMode) -> anyhow::Result<Replaced> {
+        let target = self.path(path);
+        let same_mode =
+            fs::metadata(&target).is_ok_and(|meta| meta.permissions().mode() & 0o7777 == mode.bits());
+        if same_mode && self.read_bytes(path)?.as_deref() == Some(content) {
+            return Ok(Replaced::Same);
+        }
+        replace(&target, content, mode).with_context(|| format!("cannot write {path:?}"))?;
+        Ok(Replaced::Changed)
+    }
+
+    /// Creates a directory and its parents, root only where it creates them.
+    pub fn create_private_dir(&self, path: &str) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.path(path))
+            .with_context(|| format!("cannot create directory {path:?}"))
+    }
+
+    /// Removes a file or link; tells whether there was one.
+    pub fn remove(&self, path: &str) -> anyhow::Result<bool> {
+        match fs::remove_file(self.path(path)) {
+            Ok(()) => Ok(true),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error).with_context(|| format!("cannot remove {path:?}")),
+        }
+    }
+}
+
+/// A path through something that is no directory, or below a stopped pmxcfs mount, holds nothing to read.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn replace(target: &Path, content: &[u8], mode: FileMode) -> io::Result<()> {
+    let dir = target.parent().unwrap_or(Path::new("/"));
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = dir.join(format!(".{name}.sddc.{}", std::process::id()));
+    let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, target));
+    if written.is_err() {
+        // The first error is the one to report; a leftover temporary file is overwritten by the next try.
+        let _ = fs::remove_file(&temporary);
+    }
+    written?;
+    // pmxcfs knows no fsync of directories (EINVAL or ENOSYS); everywhere else it makes the rename durable.
+    match fs::File::open(dir).and_then(|dir| dir.sync_all()) {
+        Err(error) if !matches!(error.raw_os_error(), Some(22 | 38 | 95)) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn write_new(path: &Path, content: &[u8], mode: FileMode) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode.bits()).open(path)?;
+    file.write_all(content)?;
+    // The umask may have taken bits away; pmxcfs fixes modes itself and refuses others with EPERM.
+    if let Err(error) = file.set_permissions(fs::Permissions::from_mode(mode.bits()))
+        && error.kind() != io::ErrorKind::PermissionDenied
+    {
+        return Err(error);
+    }
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RealHost;
+
+    fn node() -> (tempfile::TempDir, Node) {
+        let dir = tempfile::tempdir().unwrap();
+        let node = Node::new(Box::new(RealHost::default()), dir.path().to_owned());
+        (dir, node)
+    }
+
+    #[test]
+    fn a_second_write_of_the_same_content_changes_nothing() {
+        let (_dir, node) = node();
+        assert_eq!(node.write("/key", b"x", FileMode::PrivateReadOnly).unwrap(), Replaced::Changed);
+        assert_eq!(node.write("/key", b"x", FileMode::PrivateReadOnly).unwrap(), Replaced::Same);
+        assert_eq!(node.write("/key", b"x", FileMode::Private).unwrap(), Replaced::Changed);
+        assert_eq!(node.list("/").unwrap(), ["key"]);
+        assert_eq!(fs::metadata(node.path("/key")).unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn what_is_absent_reads_as_none() {
+        let (_dir, node) = node();
+        assert_eq!(node.read("/etc/pve/corosync.conf").unwrap(), None);
+        assert!(node.list("/etc/pve/nodes").unwrap().is_empty());
+        assert!(!node.remove("/etc/corosync/authkey").unwrap());
+    }
+
+    #[test]
+    fn a_failed_write_leaves_no_temporary_file_and_names_the_path() {
+        let (_dir, node) = node();
+        fs::create_dir_all(node.path("/etc/corosync.conf/busy")).unwrap();
+        let error = node.write("/etc/corosync.conf", b"x", FileMode::Public).unwrap_err();
+        assert_eq!(error.to_string(), "cannot write \"/etc/corosync.conf\"");
+        assert_eq!(node.list("/etc").unwrap(), ["corosync.conf"]);
+    }
+}
