@@ -7,6 +7,7 @@ mod command;
 mod elf;
 mod project;
 mod stage;
+mod tidy;
 mod tool;
 mod tree;
 mod venv;
@@ -46,6 +47,7 @@ fn run(args: &[String]) -> Result<()> {
         "build" => build::run(&project, rest),
         "stage" => stage::run(&project, rest),
         "venv" => venv::run(&project, rest),
+        "tidy" => tidy::run(&project, rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");
             Ok(())
