@@ -23,20 +23,17 @@ pub fn pve_knows_no_ansible(sources: &[Source]) -> Vec<Finding> {
 /// Programs are started by the seam only: fixed environment, deadline, no shell.
 pub fn programs_through_host_seam(sources: &[Source]) -> Vec<Finding> {
     let words = ["process::Command", "Command::new(", "\"/bin/sh\"", "\"sh\", \"-c\"", "\"bash\""];
-    beyond_seam(sources, &words, "starts a program beyond the host seam")
+    beyond_seam(sources, |text| first(&words, text, "starts a program beyond the host seam"))
 }
 
 /// Absolute paths are joined onto the seam's root, so that a test can bring its own.
 pub fn files_through_host_seam(sources: &[Source]) -> Vec<Finding> {
-    let calls =
-        ["fs::read", "fs::write", "fs::metadata", "fs::create_dir", "fs::rename", "fs::remove", "fs::copy"];
-    let calls = calls
-        .iter()
-        .flat_map(|call| ["(\"/", "_to_string(\"/", "_dir(\"/", "_all(\"/"].map(|at| format!("{call}{at}")));
-    let paths = ["Path::new(\"/", "PathBuf::from(\"/", "File::open(\"/", "File::create(\"/"];
-    let words: Vec<String> = calls.chain(paths.map(str::to_owned)).collect();
-    let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let mut found = beyond_seam(sources, &words, "opens an absolute path beyond the host seam");
+    let openers = ["fs::", "Path::new(", "PathBuf::from(", "File::"];
+    let opens = |text: &str| {
+        let opener = openers.iter().find(|opener| text.contains(**opener))?;
+        text.contains("(\"/").then(|| format!("opens an absolute path beyond the host seam: {opener}"))
+    };
+    let mut found = beyond_seam(sources, opens);
     let lines = |finding: &Finding| {
         let source = sources.iter().find(|source| source.path == finding.path)?;
         source.lines().nth(finding.line - 1).map(|(_, text)| text)
@@ -51,7 +48,8 @@ pub fn files_through_host_seam(sources: &[Source]) -> Vec<Finding> {
 /// Time comes from the seam's clock; a wait has a condition and a deadline.
 pub fn time_through_host_seam(sources: &[Source]) -> Vec<Finding> {
     let words = ["thread::sleep(", "SystemTime::now(", "Instant::now("];
-    let mut found = beyond_seam(sources, &words, "reads the clock or sleeps beyond the host seam");
+    let mut found =
+        beyond_seam(sources, |text| first(&words, text, "reads the clock or sleeps beyond the host seam"));
     // The protocol measures itself: it has no host and no seam.
     found.retain(|finding| {
         !finding.path.starts_with("modules/ansible-module/") || finding.what.contains("sleep(")
@@ -71,14 +69,18 @@ fn mentions(sources: &[Source], folder: &str, words: &[&str]) -> Vec<Finding> {
         .collect()
 }
 
-fn beyond_seam(sources: &[Source], words: &[&str], what: &str) -> Vec<Finding> {
+fn first(words: &[&str], text: &str, what: &str) -> Option<String> {
+    let word = words.iter().find(|word| text.contains(**word))?;
+    Some(format!("{what}: {word}"))
+}
+
+fn beyond_seam(sources: &[Source], judge: impl Fn(&str) -> Option<String>) -> Vec<Finding> {
     let is_bound = |path: &str| NODE_CRATES.iter().any(|of| path.starts_with(of)) && !path.starts_with(SEAM);
     let sources = sources.iter().filter(|source| is_bound(&source.path) && source.is("rs"));
     let lines = sources.flat_map(|source| source.program_lines().map(move |line| (source, line)));
     lines
         .filter_map(|(source, (line, text))| {
-            let word = words.iter().find(|word| text.contains(**word))?;
-            Some(Finding { path: source.path.clone(), line, what: format!("{what}: {word}") })
+            Some(Finding { path: source.path.clone(), line, what: judge(text)? })
         })
         .collect()
 }

@@ -1,0 +1,79 @@
+//! What the lab asks of Docker, one function a question. Knows nothing of PVE.
+
+use std::process::Output;
+
+use anyhow::Result;
+
+use super::layout::PREFIX;
+use crate::command::Cmd;
+
+/// The docker client with these arguments.
+pub fn docker<S: AsRef<std::ffi::OsStr>>(args: impl IntoIterator<Item = S>) -> Cmd {
+    Cmd::new("docker").args(args)
+}
+
+/// A container of the lab.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Its name.
+    pub name: String,
+    /// `running`, `exited`, `created`, …
+    pub state: String,
+    /// The image that it was made of, as named then.
+    pub image: String,
+}
+
+/// Every container of the lab.
+pub fn containers() -> Result<Vec<Container>> {
+    let format = "{{.Names}}\t{{.State}}\t{{.Image}}";
+    let filter = format!("name=^{PREFIX}");
+    let listed = docker(["ps", "--all", "--no-trunc", "--filter", &filter, "--format", format]).read()?;
+    Ok(parse_containers(&listed))
+}
+
+fn parse_containers(listed: &str) -> Vec<Container> {
+    let container = |line: &str| {
+        let mut words = line.split('\t').map(str::to_owned);
+        Some(Container { name: words.next()?, state: words.next()?, image: words.next()? })
+    };
+    listed.lines().filter_map(container).collect()
+}
+
+/// The names that a listing command (`network ls`, `volume ls`) gives for the lab.
+pub fn names(kind: &str) -> Result<Vec<String>> {
+    let filter = format!("name=^{PREFIX}");
+    let listed = docker([kind, "ls", "--filter", &filter, "--format", "{{.Name}}"]).read()?;
+    Ok(listed.lines().map(str::to_owned).collect())
+}
+
+/// The lab's images, as `repository:tag`.
+pub fn images() -> Result<Vec<String>> {
+    let reference = format!("reference={PREFIX}*");
+    let listed = docker(["images", "--filter", &reference, "--format", "{{.Repository}}:{{.Tag}}"]).read()?;
+    Ok(listed.lines().map(str::to_owned).collect())
+}
+
+/// Whether an object is there.
+pub fn exists(kind: &str, name: &str) -> bool {
+    docker([kind, "inspect", name]).succeeds()
+}
+
+/// Runs a program in a container; its exit status is the caller's to judge. 124: it took longer than `seconds`.
+pub fn exec(container: &str, argv: &[&str], seconds: u64) -> Result<Output> {
+    Cmd::new("timeout").arg(seconds.to_string()).args(["docker", "exec", container]).args(argv).output()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listing_is_read_line_by_line() {
+        let listed =
+            "sddc-pve-pve2\texited\tsddc-pve-node:12\nsddc-pve-pve1\trunning\tsddc-pve-node:12\n";
+        let found = parse_containers(listed);
+        assert_eq!(found.len(), 2);
+        assert_eq!(found[0].state, "exited");
+        assert_eq!(found[1].name, "sddc-pve-pve1");
+    }
+}
