@@ -7,6 +7,7 @@ mod command;
 mod elf;
 mod project;
 mod stage;
+mod test;
 mod tidy;
 mod tool;
 mod tree;
@@ -47,6 +48,8 @@ fn run(args: &[String]) -> Result<()> {
         "build" => build::run(&project, rest),
         "stage" => stage::run(&project, rest),
         "venv" => venv::run(&project, rest),
+        "test" => test::run(&project, rest),
+        "layer" => test::run_one(&project, rest),
         "tidy" => tidy::run(&project, rest),
         "help" | "--help" | "-h" => {
             print!("{HELP}");

@@ -1,0 +1,194 @@
+//! `cargo xtask test`: every layer, one after the other, one line each; and the closing count.
+//! Each layer runs as a process of its own (`cargo xtask layer NAME`) with a deadline and its log; this file
+//! knows nothing about what a layer does.
+
+mod collection;
+mod layers;
+mod record;
+mod roles;
+mod tally;
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+use crate::command::Cmd;
+use crate::project::Project;
+use crate::tool;
+use layers::{LAYERS, Layer};
+use record::Record;
+use tally::Tally;
+
+/// Seconds that a layer has after its deadline to put its things away.
+const GRACE: &str = "60";
+
+/// How a layer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    Failed,
+    Skipped,
+}
+
+/// What the user asked for.
+struct Choice {
+    is_full: bool,
+    layers: Vec<&'static Layer>,
+}
+
+/// The command: `test [--full] [LAYER…]`.
+pub fn run(project: &Project, args: &[String]) -> Result<()> {
+    let choice = parse(args)?;
+    tool::need("git", "git")?;
+    tool::need("timeout", "coreutils")?;
+    let logs = project.target().join("test-logs");
+    fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
+    let start = Instant::now();
+    println!("running {} layers, logs in {}", choice.layers.len(), logs.display());
+    // Only the whole product is long enough to be worth resuming, and only over the same sources.
+    let mut record = if choice.is_full { Some(Record::open(project)?) } else { None };
+    let mut verdicts: Vec<(&str, Verdict)> = Vec::new();
+    for layer in &choice.layers {
+        let lost = layer
+            .needs
+            .iter()
+            .find(|need| verdicts.iter().any(|(name, v)| name == *need && *v != Verdict::Passed));
+        let verdict = if let Some(need) = lost {
+            report(layer, Verdict::Skipped, None, &format!("needs {need}"));
+            Verdict::Skipped
+        } else if let Some(earlier) = record.as_ref().and_then(|record| record.passed(layer.name)) {
+            report(layer, Verdict::Passed, None, &format!("{earlier}, same sources"));
+            Verdict::Passed
+        } else {
+            run_layer(project, layer, &choice, &logs)?
+        };
+        if let (Verdict::Passed, Some(record)) = (verdict, &mut record) {
+            record.add(layer.name)?;
+        }
+        verdicts.push((layer.name, verdict));
+    }
+    let count = |wanted| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
+    let (passed, failed, skipped) = (count(Verdict::Passed), count(Verdict::Failed), count(Verdict::Skipped));
+    println!("in {}", clock(start.elapsed()));
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    if failed + skipped > 0 { bail!("not everything passed: see {}", logs.display()) } else { Ok(()) }
+}
+
+/// The command: `layer [--full] NAME`, one layer in sight of the user.
+pub fn run_one(project: &Project, args: &[String]) -> Result<()> {
+    let choice = parse(args)?;
+    match choice.layers.as_slice() {
+        [layer] => (layer.run)(project, choice.is_full),
+        _ => bail!("usage: cargo xtask layer [--full] NAME\n\n{}", names()),
+    }
+}
+
+fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path::Path) -> Result<Verdict> {
+    let path = logs.join(format!("{}.log", layer.name));
+    let log = File::create(&path).with_context(|| format!("can't write {}", path.display()))?;
+    print!("{:14} ", layer.name);
+    std::io::stdout().flush()?;
+    let start = Instant::now();
+    // Our own executable by way of our process: cargo may replace the file while the layers run.
+    let status = Cmd::new("timeout")
+        .args(["--kill-after", GRACE, &layer.deadline.as_secs().to_string()])
+        .arg(format!("/proc/{}/exe", std::process::id()))
+        .arg("layer")
+        .args(choice.is_full.then_some("--full"))
+        .arg(layer.name)
+        .env("CARGO_MANIFEST_DIR", project.path("modules/xtask"))
+        .dir(project.root())
+        .log(&log)?;
+    let said = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+    let elapsed = start.elapsed();
+    let detail = match status.code() {
+        Some(124 | 137) => format!("not done after {}", clock(layer.deadline)),
+        _ => Tally::read(&said).to_string(),
+    };
+    let verdict = if status.success() { Verdict::Passed } else { Verdict::Failed };
+    print!("\r");
+    report(layer, verdict, Some(elapsed), &detail);
+    if verdict == Verdict::Failed {
+        println!("--- {} ---\n{}\n---", path.display(), tally::excerpt(&said));
+    }
+    Ok(verdict)
+}
+
+fn report(layer: &Layer, verdict: Verdict, elapsed: Option<Duration>, detail: &str) {
+    let word = match verdict {
+        Verdict::Passed => "ok",
+        Verdict::Failed => "FAILED",
+        Verdict::Skipped => "skipped",
+    };
+    let elapsed = elapsed.map(clock).unwrap_or_default();
+    let line = format!("{:14} {word:7} {elapsed:>7}  {}", layer.name, layer.what);
+    println!("{line}{}{detail}", if detail.is_empty() { "" } else { ": " });
+}
+
+fn parse(args: &[String]) -> Result<Choice> {
+    let mut choice = Choice { is_full: false, layers: Vec::new() };
+    for arg in args {
+        match LAYERS.iter().find(|layer| layer.name == arg) {
+            Some(layer) => choice.layers.push(layer),
+            None if arg == "--full" => choice.is_full = true,
+            None => bail!("no layer {arg:?}\n\n{}", names()),
+        }
+    }
+    if choice.layers.is_empty() {
+        choice.layers = LAYERS.iter().collect();
+    }
+    Ok(choice)
+}
+
+fn names() -> String {
+    let lines: Vec<String> =
+        LAYERS.iter().map(|layer| format!("  {:14} {}", layer.name, layer.what)).collect();
+    format!("layers:\n{}", lines.join("\n"))
+}
+
+/// A duration as people write it.
+pub fn clock(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 60.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!("{}:{:02} min", duration.as_secs() / 60, duration.as_secs() % 60)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_well() {
+        assert_eq!(clock(Duration::from_millis(1240)), "1.2 s");
+        assert_eq!(clock(Duration::from_secs(125)), "2:05 min");
+    }
+
+    #[test]
+    fn an_unknown_layer_is_refused_with_the_list() {
+        let error = parse(&["unti".to_owned()]).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("no layer \"unti\"\n\nlayers:\n"), "{error}");
+    }
+
+    #[test]
+    fn a_layer_needs_only_layers_before_it() {
+        for (index, layer) in LAYERS.iter().enumerate() {
+            for need in layer.needs {
+                assert!(
+                    LAYERS[..index].iter().any(|earlier| earlier.name == *need),
+                    "{} needs {need}",
+                    layer.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn the_deadlines_leave_no_layer_without_end() {
+        assert!(LAYERS.iter().all(|layer| layer.deadline > Duration::ZERO));
+    }
+}

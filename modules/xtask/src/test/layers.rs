@@ -1,0 +1,156 @@
+//! The layers of `cargo xtask test`, from the quickest to the longest. Each can be run alone: what it needs
+//! and does not find, it makes.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use super::collection;
+use crate::command::Cmd;
+use crate::project::Project;
+use crate::{build, stage, tidy, tool, venv};
+
+/// A part of the whole test.
+pub struct Layer {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it proves, in a few words.
+    pub what: &'static str,
+    /// Layers that must have passed for this one to say anything.
+    pub needs: &'static [&'static str],
+    /// When it is stopped.
+    pub deadline: Duration,
+    /// Whether it leaves a lab behind.
+    pub uses_lab: bool,
+    /// The layer itself; the flag asks for the whole product where there is a covering selection.
+    pub run: fn(&Project, bool) -> Result<()>,
+}
+
+const fn minutes(count: u64) -> Duration {
+    Duration::from_secs(60 * count)
+}
+
+const fn quick(name: &'static str, what: &'static str, run: fn(&Project, bool) -> Result<()>) -> Layer {
+    Layer { name, what, needs: &[], deadline: minutes(5), uses_lab: false, run }
+}
+
+/// Every layer, in the order of running.
+pub const LAYERS: &[Layer] = &[
+    quick("fmt", "Rust is formatted", fmt),
+    quick("tidy", "invariants of ARCHITECTURE.md", |project, _| tidy::run(project, &[])),
+    Layer { deadline: minutes(10), ..quick("clippy", "no warning in any target", clippy) },
+    Layer { deadline: minutes(15), ..quick("unit", "plans, parsers, modules over a fake root", unit) },
+    Layer {
+        deadline: minutes(10),
+        ..quick("build", "the binary is static and within its budget", build_layer)
+    },
+    quick("venv", "ansible-core and tools at their pinned versions", |project, _| venv::ensure(project)),
+    Layer {
+        needs: &["venv"],
+        deadline: minutes(10),
+        ..quick("differential", "arguments as ansible-core itself takes them", differential)
+    },
+    Layer {
+        deadline: minutes(10),
+        ..quick("contract", "the emulator answers as genuine nodes did", contract)
+    },
+    Layer {
+        needs: &["build", "venv"],
+        ..quick("roles", "role variables, defaults and their declarations", collection::roles)
+    },
+    Layer {
+        needs: &["build", "venv"],
+        ..quick("lint", "ansible-lint production, yamllint, ruff, mypy", collection::lint)
+    },
+    Layer { needs: &["build", "venv"], ..quick("action", "the action plugin", collection::action) },
+    Layer {
+        needs: &["build", "venv"],
+        ..quick("manual", "ansible-doc shows every module", collection::manual)
+    },
+    Layer {
+        needs: &["build", "venv"],
+        ..quick("galaxy", "tarball, installation, one module dropped into a role", collection::galaxy)
+    },
+];
+
+/// Integration tests that are layers of their own: all others belong to `unit`.
+const OWN_LAYERS: [&str; 2] = ["differential", "contract"];
+
+fn fmt(project: &Project, _: bool) -> Result<()> {
+    component("rustfmt", "fmt")?;
+    Cmd::cargo().args(["fmt", "--all", "--check"]).dir(project.root()).run()
+}
+
+fn clippy(project: &Project, _: bool) -> Result<()> {
+    component("clippy", "clippy")?;
+    tool::linker()?;
+    Cmd::cargo()
+        .args([
+            "clippy",
+            "--quiet",
+            "--locked",
+            "--workspace",
+            "--all-targets",
+            "--all-features",
+            "--",
+            "-D",
+            "warnings",
+        ])
+        .dir(project.root())
+        .run()
+}
+
+fn unit(project: &Project, _: bool) -> Result<()> {
+    tool::linker()?;
+    let tests = integration_tests(project)?;
+    let tests = tests.iter().filter(|name| !OWN_LAYERS.contains(&name.as_str()));
+    Cmd::cargo()
+        .args(["test", "--quiet", "--locked", "--workspace", "--no-fail-fast", "--lib", "--bins"])
+        .args(tests.flat_map(|name| ["--test", name.as_str()]))
+        .dir(project.root())
+        .run()
+}
+
+fn build_layer(project: &Project, _: bool) -> Result<()> {
+    build::run(project, &[])?;
+    stage::run(project, &[])
+}
+
+fn differential(project: &Project, _: bool) -> Result<()> {
+    venv::ensure(project)?;
+    Cmd::cargo()
+        .args(["test", "--quiet", "--locked", "--package", "ansible-module", "--test", "differential"])
+        .env("ANSIBLE_PYTHON", project.venv_program("python"))
+        .dir(project.root())
+        .run()
+}
+
+fn contract(project: &Project, _: bool) -> Result<()> {
+    Cmd::cargo()
+        .args(["test", "--quiet", "--locked", "--package", "pve-lab", "--test", "contract"])
+        .dir(project.root())
+        .run()
+}
+
+fn component(name: &str, subcommand: &str) -> Result<()> {
+    let is_there = Cmd::cargo().args([subcommand, "--version"]).succeeds();
+    anyhow::ensure!(is_there, "cargo {subcommand} is missing: run `rustup component add {name}`");
+    Ok(())
+}
+
+/// The names of all integration tests of the workspace.
+fn integration_tests(project: &Project) -> Result<Vec<String>> {
+    let metadata = Cmd::cargo()
+        .args(["metadata", "--locked", "--no-deps", "--format-version", "1"])
+        .dir(project.root())
+        .read()?;
+    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata")?;
+    let targets = metadata["packages"].as_array().into_iter().flatten();
+    let targets = targets.flat_map(|package| package["targets"].as_array().into_iter().flatten());
+    let tests = targets.filter(|target| target["kind"][0] == "test");
+    let mut names: Vec<String> = tests.filter_map(|test| test["name"].as_str()).map(str::to_owned).collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
