@@ -22,21 +22,20 @@ use crate::{emit, help, input, interrupt, journal, redact};
 /// ```
 ///
 /// A program with commands of its own looks at its arguments before it calls this.
-pub fn main(modules: &'static [&'static Module]) -> ! {
+pub fn main(modules: &[&'static Module]) -> ! {
     interrupt::install();
     let mut words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let program = words.next().unwrap_or_default();
     let program =
         Path::new(&program).file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
     let called_by = program.strip_prefix("AnsiballZ_").unwrap_or(&program);
-    let mut named = find(modules, called_by);
     let mut words = words.peekable();
-    if named.is_none() {
-        named = words.peek().and_then(|word| find(modules, word));
-        if named.is_some() {
-            words.next();
-        }
+    // Ansible hands over an absolute path, so a word without a slash can only be a name.
+    let first = words.peek().filter(|word| !word.contains('/')).and_then(|word| find(modules, word));
+    if first.is_some() {
+        words.next();
     }
+    let named = first.or_else(|| find(modules, called_by));
     match words.next().as_deref() {
         None | Some("--help" | "-h") => show(&help::text(&program, modules, named)),
         Some("--version") => show(&format!("{program} {}\n", env!("CARGO_PKG_VERSION"))),
