@@ -1,0 +1,147 @@
+//! A stateful fake of one node, for tests of everything above the host seam: files below a temporary root,
+//! and a machine behind it that answers as the node's tools do and changes as they change it.
+//!
+//! It is a model, not a script: starting corosync makes quorumtool answer, stopping pve-cluster empties
+//! /etc/pve. What it does not model, a test adds with [`Fake::on`] or [`Fake::answer`]. Only with the feature
+//! `fake`; nothing of it is in the binary.
+
+mod corosync;
+pub mod golden;
+mod machine;
+mod programs;
+mod systemctl;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+pub use machine::{FakeUnit, Machine, Port};
+
+use crate::{Cmd, Host, Node, Output, RunError};
+
+/// What a hook makes of a program: `None` leaves it to the next hook and the model.
+pub type Hook = Box<dyn FnMut(&mut Machine, &Cmd) -> Option<Result<Output, RunError>> + Send>;
+
+/// One fake node: keep it as long as its [`Node`]s live, for its root is removed with it.
+pub struct Fake {
+    root: tempfile::TempDir,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    machine: Mutex<Machine>,
+    hooks: Mutex<Vec<Hook>>,
+}
+
+struct FakeHost(Arc<Shared>);
+
+impl Fake {
+    /// A freshly installed PVE 9 node in no cluster: services up, name resolving, time synchronised.
+    pub fn standalone(name: &str, address: &str) -> Self {
+        let root = tempfile::tempdir().expect("a temporary directory can be made");
+        let machine = Machine::new(root.path().to_owned(), name, address);
+        let fake = Self {
+            root,
+            shared: Arc::new(Shared { machine: Mutex::new(machine), hooks: Mutex::new(Vec::new()) }),
+        };
+        fake.machine().install();
+        fake
+    }
+
+    /// A member of a cluster with this corosync.conf, corosync running and all listed nodes online.
+    pub fn member(name: &str, address: &str, corosync_conf: &str) -> Self {
+        let fake = Self::standalone(name, address);
+        fake.machine().become_member(corosync_conf);
+        fake
+    }
+
+    /// The node, as the code under test takes it.
+    pub fn node(&self) -> Node {
+        Node::new(Box::new(FakeHost(self.shared.clone())), self.root.path().to_owned())
+    }
+
+    /// The machine, to look at or to change. Do not hold it while the code under test runs.
+    pub fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.shared.machine.lock().expect("no test panics while it holds the machine")
+    }
+
+    /// Where an absolute path of the node lies.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.machine().path(path)
+    }
+
+    /// Writes a file and the directories above it.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        self.machine().write(path, content);
+    }
+
+    /// Answers a program before the model does; the last hook added is asked first.
+    pub fn on(
+        &self,
+        hook: impl FnMut(&mut Machine, &Cmd) -> Option<Result<Output, RunError>> + Send + 'static,
+    ) {
+        self.shared.hooks.lock().expect("no hook panics").insert(0, Box::new(hook));
+    }
+
+    /// Answers one exact command line with a text and an exit code.
+    pub fn answer(&self, line: &str, code: i32, stdout: &str) {
+        let (line, stdout) = (line.to_owned(), stdout.to_owned());
+        self.on(move |_, cmd| {
+            let output = Output { code: Some(code), stdout: stdout.clone(), stderr: String::new() };
+            (cmd.line() == line).then_some(Ok(output))
+        });
+    }
+
+    /// Every command line run so far.
+    pub fn calls(&self) -> Vec<String> {
+        self.machine().calls.clone()
+    }
+}
+
+impl Host for FakeHost {
+    fn run(&self, cmd: &Cmd) -> Result<Output, RunError> {
+        let mut machine = self.0.machine.lock().expect("no test panics while it holds the machine");
+        machine.calls.push(cmd.line());
+        for hook in self.0.hooks.lock().expect("no hook panics").iter_mut() {
+            if let Some(answer) = hook(&mut machine, cmd) {
+                machine.settle();
+                return answer;
+            }
+        }
+        let answer = programs::run(&mut machine, cmd);
+        machine.settle();
+        answer
+    }
+
+    fn connect(&self, address: SocketAddr, timeout: Duration) -> std::io::Result<Duration> {
+        let machine = self.0.machine.lock().expect("no test panics while it holds the machine");
+        match machine.ports.get(&address) {
+            Some(Port::Open) => Ok(Duration::from_millis(1)),
+            Some(Port::Silent) => {
+                let text = format!("connection timed out after {} ms", timeout.as_millis());
+                Err(std::io::Error::new(std::io::ErrorKind::TimedOut, text))
+            }
+            None => Err(std::io::ErrorKind::ConnectionRefused.into()),
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        let machine = self.0.machine.lock().expect("no test panics while it holds the machine");
+        machine.booted + machine.clock
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.machine.lock().expect("no test panics while it holds the machine").clock
+    }
+
+    fn sleep(&self, duration: Duration) {
+        let mut machine = self.0.machine.lock().expect("no test panics while it holds the machine");
+        // A wait of nothing must still end: real time passes by itself, this clock does not.
+        machine.clock += duration.max(Duration::from_millis(1));
+        machine.settle();
+    }
+}
+
+#[cfg(test)]
+mod tests;

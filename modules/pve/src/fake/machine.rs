@@ -1,0 +1,270 @@
+//! The state of a fake node and how it follows from what was done to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use crate::corosync_conf::CorosyncConf;
+use crate::facts::Address;
+
+/// A node's state, files apart.
+pub struct Machine {
+    root: PathBuf,
+    /// Host name.
+    pub hostname: String,
+    /// Addresses, loopback apart.
+    pub addresses: Vec<Address>,
+    /// What names resolve to.
+    pub names: BTreeMap<String, Vec<String>>,
+    /// systemd units; one that is not here is not installed.
+    pub units: BTreeMap<String, FakeUnit>,
+    /// TCP ports of the world that do not refuse.
+    pub ports: BTreeMap<SocketAddr, Port>,
+    /// Other nodes whose corosync runs; all listed ones when `None`.
+    pub online: Option<BTreeSet<String>>,
+    /// Links that are cut: number and the other node's id.
+    pub cut: BTreeSet<(u8, u32)>,
+    /// How long after its start corosync finds the others.
+    pub settles: Duration,
+    /// What chronyc and timedatectl say; neither is installed when `None`.
+    pub synchronised: Option<bool>,
+    /// What pmxcfs shows after config.db was removed and corosync runs: the cluster's /etc/pve.
+    pub cluster_files: BTreeMap<String, Vec<u8>>,
+    /// Monotonic clock.
+    pub clock: Duration,
+    /// Wall clock at zero of the monotonic one.
+    pub booted: SystemTime,
+    /// Every command line run so far.
+    pub calls: Vec<String>,
+    pub(super) corosync_started: Option<Duration>,
+}
+
+/// A systemd unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FakeUnit {
+    /// `ActiveState`.
+    pub active: String,
+    /// `UnitFileState`.
+    pub enabled: String,
+}
+
+/// A TCP port that does not refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    /// It accepts.
+    Open,
+    /// Nothing comes back.
+    Silent,
+}
+
+const UNITS: [&str; 12] = [
+    "pve-cluster",
+    "pvedaemon",
+    "pveproxy",
+    "pvestatd",
+    "pvescheduler",
+    "pve-ha-lrm",
+    "pve-ha-crm",
+    "spiceproxy",
+    "pve-firewall",
+    "pve-guests",
+    "chrony",
+    "ssh",
+];
+const KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnwWTvpRCDIDyFcOq9XbuaFbX3Pt4PTWdDVYKbBk7uQ root@fake\n";
+
+impl Machine {
+    pub(super) fn new(root: PathBuf, name: &str, address: &str) -> Self {
+        let unit = |active: &str| FakeUnit { active: active.to_owned(), enabled: "enabled".to_owned() };
+        let mut units: BTreeMap<String, FakeUnit> =
+            UNITS.iter().map(|name| (format!("{name}.service"), unit("active"))).collect();
+        units.insert("corosync.service".to_owned(), unit("inactive"));
+        Self {
+            root,
+            hostname: name.to_owned(),
+            addresses: vec![Address {
+                interface: "vmbr0".to_owned(),
+                address: address.to_owned(),
+                prefix: 24,
+            }],
+            names: BTreeMap::from([(name.to_owned(), vec![address.to_owned()])]),
+            units,
+            ports: BTreeMap::new(),
+            online: None,
+            cut: BTreeSet::new(),
+            settles: Duration::ZERO,
+            synchronised: Some(true),
+            cluster_files: BTreeMap::new(),
+            clock: Duration::ZERO,
+            booted: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_359_600),
+            calls: Vec::new(),
+            corosync_started: None,
+        }
+    }
+
+    /// Where an absolute path of the node lies.
+    pub fn path(&self, path: &str) -> PathBuf {
+        self.root.join(path.trim_start_matches('/'))
+    }
+
+    /// Writes a file and the directories above it.
+    pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(path);
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).expect("the fake root can be written");
+        }
+        fs::write(path, content).expect("the fake root can be written");
+    }
+
+    /// The content of a file, empty when there is none.
+    pub fn read(&self, path: &str) -> String {
+        fs::read_to_string(self.path(path)).unwrap_or_default()
+    }
+
+    pub(super) fn install(&mut self) {
+        let package = |name: &str, version: &str| {
+            format!(
+                "Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: {version}\n\n"
+            )
+        };
+        let status = [("corosync", "3.1.10-pve3"), ("pve-cluster", "9.1.6"), ("pve-manager", "9.1.10")];
+        let status: String = status.iter().map(|(name, version)| package(name, version)).collect();
+        self.write("/var/lib/dpkg/status", status);
+        self.write("/proc/sys/kernel/hostname", format!("{}\n", self.hostname));
+        self.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+        self.write("/etc/ssh/ssh_host_ed25519_key.pub", KEY);
+        self.write("/sys/class/net/vmbr0/flags", "0x1003\n");
+        self.write("/sys/class/net/vmbr0/operstate", "up\n");
+        self.write("/proc/self/status", "Name:\tpve\nUid:\t0\t0\t0\t0\n");
+        self.write("/var/lib/pve-cluster/config.db", "sqlite");
+        fs::create_dir_all(self.path("/etc/corosync")).expect("the fake root can be written");
+        self.fill_pmxcfs();
+        self.settle();
+    }
+
+    pub(super) fn become_member(&mut self, corosync_conf: &str) {
+        self.write("/etc/pve/corosync.conf", corosync_conf);
+        self.write("/etc/corosync/corosync.conf", corosync_conf);
+        self.write("/etc/corosync/authkey", [7; 256]);
+        self.start("corosync.service");
+        self.settle();
+    }
+
+    /// What pmxcfs and the first `pvecm updatecerts` make of an empty database.
+    fn fill_pmxcfs(&mut self) {
+        let own = format!("/etc/pve/nodes/{}", self.hostname);
+        self.write("/etc/pve/pve-root-ca.pem", certificate("ca of", &self.hostname));
+        self.write(&format!("{own}/pve-ssl.pem"), certificate("node", &self.hostname));
+        self.write(
+            &format!("{own}/lrm_status"),
+            r#"{"mode":"active","results":{},"state":"wait_for_agent_lock"}"#,
+        );
+        fs::create_dir_all(self.path("/etc/pve/priv/lock")).expect("the fake root can be written");
+    }
+
+    /// Starts a unit as systemd would; tells whether it is then up.
+    pub fn start(&mut self, unit: &str) -> bool {
+        let is_fit = match unit {
+            "corosync.service" if self.path("/etc/corosync/corosync.conf").exists() => {
+                let fit = self.corosync_conf().is_some_and(|conf| conf.findings().is_empty());
+                self.corosync_started = fit.then_some(self.clock);
+                Some(fit)
+            }
+            // ConditionPathExists: it is skipped, which is no failure.
+            "corosync.service" => None,
+            "pve-cluster.service" => {
+                self.mount_pmxcfs();
+                Some(true)
+            }
+            _ => Some(true),
+        };
+        let Some(state) = self.units.get_mut(unit) else { return false };
+        state.active = match is_fit {
+            Some(true) => "active",
+            Some(false) => "failed",
+            None => "inactive",
+        }
+        .to_owned();
+        self.settle();
+        is_fit != Some(false)
+    }
+
+    /// Stops a unit.
+    pub fn stop(&mut self, unit: &str) {
+        if unit == "pve-cluster.service" && self.is_active(unit) {
+            let store = self.path("/.pmxcfs");
+            fs::rename(self.path("/etc/pve"), store).expect("the fake root can be written");
+            fs::create_dir_all(self.path("/etc/pve")).expect("the fake root can be written");
+        }
+        if unit == "corosync.service" {
+            self.corosync_started = None;
+        }
+        if let Some(state) = self.units.get_mut(unit) {
+            "inactive".clone_into(&mut state.active);
+        }
+        self.settle();
+    }
+
+    /// Whether a unit is active.
+    pub fn is_active(&self, unit: &str) -> bool {
+        self.units.get(unit).is_some_and(|unit| unit.active == "active")
+    }
+
+    fn mount_pmxcfs(&mut self) {
+        let store = self.path("/.pmxcfs");
+        if !store.exists() {
+            return;
+        }
+        fs::remove_dir_all(self.path("/etc/pve")).expect("the fake root can be written");
+        if self.path("/var/lib/pve-cluster/config.db").exists() {
+            fs::rename(store, self.path("/etc/pve")).expect("the fake root can be written");
+            return;
+        }
+        fs::remove_dir_all(store).expect("the fake root can be written");
+        self.write("/var/lib/pve-cluster/config.db", "sqlite");
+        if self.is_active("corosync.service") || self.path("/etc/corosync/corosync.conf").exists() {
+            for (path, content) in self.cluster_files.clone() {
+                self.write(&path, content);
+            }
+            fs::create_dir_all(self.path("/etc/pve/priv/lock")).expect("the fake root can be written");
+        } else {
+            self.fill_pmxcfs();
+        }
+    }
+
+    /// The configuration corosync would start with.
+    pub fn corosync_conf(&self) -> Option<CorosyncConf> {
+        CorosyncConf::parse(&self.read("/etc/corosync/corosync.conf")).ok()
+    }
+
+    /// Brings what pmxcfs shows in line with the rest.
+    pub(super) fn settle(&mut self) {
+        if !self.is_active("pve-cluster.service") {
+            return;
+        }
+        let quorum = self.quorum();
+        let shared = self.read("/etc/pve/corosync.conf");
+        if !shared.is_empty() && quorum.as_ref().is_none_or(|quorum| quorum.quorate) {
+            self.write("/etc/corosync/corosync.conf", &shared);
+        }
+        let conf = CorosyncConf::parse(&shared).ok().filter(|_| !shared.is_empty());
+        self.write("/etc/pve/.members", self.members_text(conf.as_ref(), quorum.as_ref()));
+        if !self.path("/etc/pve/.vmlist").exists() {
+            self.write("/etc/pve/.vmlist", "{\n\"version\": 0\n\n}\n");
+        }
+        let local = self.path("/etc/pve/local");
+        if fs::symlink_metadata(&local).is_err() {
+            let target = Path::new("nodes").join(&self.hostname);
+            std::os::unix::fs::symlink(target, local).expect("the fake root can be written");
+        }
+    }
+}
+
+/// Not a certificate, but PEM of bytes of its own, which is all that a fingerprint is taken of.
+fn certificate(what: &str, name: &str) -> String {
+    let body = crate::base64::encode(format!("{what} {name}").as_bytes());
+    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+}
