@@ -1,2 +1,5 @@
-//! Dispatches to the module that is named.
-fn main() {}
+//! The one multi-call binary: runs the module that is named.
+
+fn main() {
+    ansible_module::main(pve_modules::MODULES)
+}

@@ -4,7 +4,9 @@
 
 mod build;
 mod command;
+mod docs;
 mod elf;
+mod lab;
 mod project;
 mod stage;
 mod test;
@@ -22,9 +24,17 @@ use crate::project::Project;
 const HELP: &str = "\
 cargo xtask COMMAND
 
+  demo                      three nodes on this machine, formed by playbooks/site.yml
+  test [--full] [LAYER…]    everything that CI runs, a line a layer; --full the whole product, resumable
+  layer [--full] LAYER      one layer, its output in sight
+  lab COMMAND               the lab's nodes: up, down, status, ssh, … (`cargo xtask lab help`)
+
   build [--target TRIPLE]   the static binary `pve`, its size and linkage checked
-  stage                     the installable collection under target/collections
+  docs [--check]            documentation files and action stubs from the modules' SPECs
+  stage [--target TRIPLE]…  the installable collection under target/collections
   venv                      ansible-core, Molecule and the linters under target/venv
+  tidy                      the invariants that a look at the sources can decide
+  measure                   the README's table of durations and sizes, measured in the lab
 ";
 
 fn main() -> ExitCode {
@@ -46,8 +56,10 @@ fn run(args: &[String]) -> Result<()> {
     let project = Project::locate()?;
     match name {
         "build" => build::run(&project, rest),
+        "docs" => docs::run(&project, rest),
         "stage" => stage::run(&project, rest),
         "venv" => venv::run(&project, rest),
+        "lab" => lab::run(&project, rest),
         "test" => test::run(&project, rest),
         "layer" => test::run_one(&project, rest),
         "tidy" => tidy::run(&project, rest),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::collection;
 use crate::command::Cmd;
 use crate::project::Project;
-use crate::{build, stage, tidy, tool, venv};
+use crate::{build, docs, stage, tidy, tool, venv};
 
 /// A part of the whole test.
 pub struct Layer {
@@ -45,6 +45,7 @@ pub const LAYERS: &[Layer] = &[
         deadline: minutes(10),
         ..quick("build", "the binary is static and within its budget", build_layer)
     },
+    Layer { deadline: minutes(10), ..quick("docs", "generated files are as the SPECs say", docs_layer) },
     quick("venv", "ansible-core and tools at their pinned versions", |project, _| venv::ensure(project)),
     Layer {
         needs: &["venv"],
@@ -115,6 +116,10 @@ fn unit(project: &Project, _: bool) -> Result<()> {
 fn build_layer(project: &Project, _: bool) -> Result<()> {
     build::run(project, &[])?;
     stage::run(project, &[])
+}
+
+fn docs_layer(project: &Project, _: bool) -> Result<()> {
+    docs::run(project, &["--check".to_owned()])
 }
 
 fn differential(project: &Project, _: bool) -> Result<()> {
