@@ -69,8 +69,7 @@ mod tests {
 
     #[test]
     fn a_listing_is_read_line_by_line() {
-        let listed =
-            "sddc-pve-pve2\texited\tsddc-pve-node:12\nsddc-pve-pve1\trunning\tsddc-pve-node:12\n";
+        let listed = "sddc-pve-pve2\texited\tsddc-pve-node:12\nsddc-pve-pve1\trunning\tsddc-pve-node:12\n";
         let found = parse_containers(listed);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].state, "exited");

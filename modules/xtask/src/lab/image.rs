@@ -2,6 +2,7 @@
 //! configuration and the emulator (quick). Each is tagged with the hash of what went in.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +14,7 @@ use super::say;
 use crate::command::Cmd;
 use crate::project::Project;
 use crate::tool;
-use crate::tree::Tree;
+use crate::tree::{self, Tree};
 
 const SUITE: &str = "trixie";
 const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
@@ -28,7 +29,6 @@ const BASE_ARGS: &[&str] = &[
     "--dpkgopt=path-exclude=/usr/share/man/*",
     "--dpkgopt=path-exclude=/usr/share/doc/*",
     "--dpkgopt=path-exclude=/usr/share/locale/*",
-    "--include=python3-apt",
 ];
 
 /// How the machine's apt reaches its mirror must not stay in the image.
@@ -44,14 +44,17 @@ pub fn build(project: &Project, emulator: Option<&Path>) -> Result<String> {
     let recipe = project.path(RECIPE);
     let packages = packages(&recipe)?;
     let base = format!("{PREFIX}base:{}", base_hash(&packages));
-    let context = context(&recipe, &emulator)?;
+    let context = project.lab().join("context");
+    fs::create_dir_all(project.lab())?;
+    assemble(&recipe, &emulator)?.place(&context)?;
     let image = format!("{PREFIX}node:{}", image_hash(&base, &recipe, &context)?);
     if !docker::exists("image", &image) {
         if !docker::exists("image", &base) {
             build_base(project, &base, &packages)?;
         }
-        build_top(project, &image, &base, &recipe, &context)?;
+        build_top(&image, &base, &recipe, &context)?;
     }
+    fs::remove_dir_all(&context)?;
     remove_outdated(&[&base, &image])?;
     Ok(image)
 }
@@ -82,7 +85,7 @@ fn base_hash(packages: &[String]) -> String {
 }
 
 /// What goes to the root of the image: the recipe's rootfs, the emulator, and what the set-up reads.
-fn context(recipe: &Path, emulator: &Path) -> Result<Tree> {
+fn assemble(recipe: &Path, emulator: &Path) -> Result<Tree> {
     let mut tree = Tree::default();
     tree.put_directory(Path::new(""), &recipe.join("rootfs"))?;
     tree.put_file("usr/lib/pve-lab/pve-lab", emulator)?;
@@ -92,15 +95,15 @@ fn context(recipe: &Path, emulator: &Path) -> Result<Tree> {
     Ok(tree)
 }
 
-fn image_hash(base: &str, recipe: &Path, context: &Tree) -> Result<String> {
+fn image_hash(base: &str, recipe: &Path, context: &Path) -> Result<String> {
     let mut hash = Sha256::new();
     hash.update(base);
     hash.update(fs::read(recipe.join("Dockerfile"))?);
-    for (at, entry) in context.entries() {
-        hash.update(at.as_os_str().as_encoded_bytes());
-        hash.update([0]);
-        hash.update(entry.digestible()?);
-        hash.update([0]);
+    for file in tree::list(context)? {
+        let mode = fs::symlink_metadata(&file)?.mode();
+        let relative = file.strip_prefix(context).expect("list returns paths below its argument");
+        hash.update(format!("{} {mode:o}\0", relative.display()));
+        hash.update(Sha256::digest(fs::read(&file)?));
     }
     Ok(short(hash))
 }
@@ -114,9 +117,7 @@ fn build_base(project: &Project, base: &str, packages: &[String]) -> Result<()> 
     tool::or_install("Debian's keyring", "debian-archive-keyring", || Path::new(KEYRING).is_file())?;
     let mirror = mirror()?;
     say(&format!("making the base layer {base}: Debian {SUITE} from the mirror of this machine's apt"));
-    let lab = project.lab();
-    fs::create_dir_all(&lab)?;
-    let (tar, options) = (lab.join("base.tar"), lab.join("apt.conf"));
+    let (tar, options) = (project.lab().join("base.tar"), project.lab().join("apt.conf"));
     fs::write(&options, apt_options()?)?;
     Cmd::new("mmdebstrap")
         .args(["--quiet", &format!("--keyring={KEYRING}"), FORGET])
@@ -136,19 +137,16 @@ fn build_base(project: &Project, base: &str, packages: &[String]) -> Result<()> 
     Ok(())
 }
 
-fn build_top(project: &Project, image: &str, base: &str, recipe: &Path, context: &Tree) -> Result<()> {
+fn build_top(image: &str, base: &str, recipe: &Path, context: &Path) -> Result<()> {
     say(&format!("making the image {image}"));
-    let at = project.lab().join("context");
-    context.place(&at)?;
     // The classic builder: it needs no plugin, and the engine of Debian 12 has no other.
     docker(["build", "--quiet", "--force-rm", "--network", "none", "--tag", image])
         .arg(format!("--build-arg=BASE={base}"))
         .arg("--file")
         .arg(recipe.join("Dockerfile"))
-        .arg(&at)
+        .arg(context)
         .env("DOCKER_BUILDKIT", "0")
         .read()?;
-    fs::remove_dir_all(&at)?;
     Ok(())
 }
 

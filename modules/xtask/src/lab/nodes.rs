@@ -1,0 +1,361 @@
+//! The lab as a whole: makes nodes, switches them, breaks them, takes them down. The interface that the demo and
+//! the tests use. Knows nothing of what the nodes are used for.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::access::Access;
+use super::docker::{self, docker};
+use super::layout::{DELAYS_FILE, LINKS, Link, Node, PREFIX, SHARED_MOUNT};
+use super::{cable, check_emulator, image, ready, say, snapshot};
+use crate::project::Project;
+use crate::tool;
+
+/// What a node may take to boot and to start its services.
+const BOOT: Duration = Duration::from_secs(120);
+/// What a container is given beside Docker's defaults. Not privileged, no raised limits: small virtual machines
+/// refuse both. SYS_ADMIN and the device are for FUSE and systemd, the others for corosync.
+const RIGHTS: &[&str] = &[
+    "--cap-add=SYS_ADMIN",
+    "--cap-add=NET_ADMIN",
+    "--cap-add=SYS_NICE",
+    "--cap-add=IPC_LOCK",
+    "--cap-add=SYS_PTRACE",
+    "--device=/dev/fuse",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+    "--cgroupns=private",
+    "--tmpfs=/run",
+    "--tmpfs=/run/lock",
+    "--tmpfs=/tmp:exec,mode=1777",
+    // systemd's word for: shut down and switch off.
+    "--stop-signal=SIGRTMIN+3",
+];
+
+/// The lab of this machine: there is one.
+pub struct Lab<'a> {
+    project: &'a Project,
+    access: Access,
+    /// An emulator to put into the image in place of building one.
+    pub emulator: Option<PathBuf>,
+}
+
+impl<'a> Lab<'a> {
+    /// The lab, whatever runs of it. Needs Docker and ssh.
+    pub fn open(project: &'a Project) -> Result<Lab<'a>> {
+        tool::docker()?;
+        Ok(Lab { project, access: Access::prepare(project)?, emulator: None })
+    }
+
+    /// The nodes that there are, running or not.
+    pub fn nodes() -> Result<Vec<Node>> {
+        let mut nodes: Vec<Node> =
+            docker::containers()?.iter().filter_map(|found| Node::of_container(&found.name)).collect();
+        nodes.sort();
+        Ok(nodes)
+    }
+
+    /// So many nodes, all ready. What runs already is left as it is.
+    pub fn up(&self, count: u8) -> Result<()> {
+        if !(1..=99).contains(&count) {
+            bail!("a lab has 1 to 99 nodes, not {count}");
+        }
+        let image = self.build_image()?;
+        let there = docker::containers()?;
+        let state =
+            |node: &Node| there.iter().find(|found| found.name == node.container()).map(|f| &*f.state);
+        let nodes = Node::first(count);
+        let missing: Vec<Node> = nodes.iter().copied().filter(|node| state(node).is_none()).collect();
+        let stopped = nodes.iter().copied().filter(|node| state(node).is_some_and(|s| s != "running"));
+        for node in stopped {
+            say(&format!("starting {node}"));
+            docker(["start", &node.container()]).read()?;
+        }
+        for old in there.iter().filter(|found| found.image != image) {
+            say(&format!("{} was made of an older image: `cargo xtask lab reset` renews it", old.name));
+        }
+        self.make(&missing, &image)?;
+        self.until_ready(&nodes)
+    }
+
+    /// More nodes beside those that there are.
+    pub fn add(&self, nodes: &[Node]) -> Result<()> {
+        let there = Lab::nodes()?;
+        if let Some(node) = nodes.iter().find(|node| there.contains(node)) {
+            bail!("{node} is there already: `cargo xtask lab reset {node}` makes it anew");
+        }
+        self.make(nodes, &self.image()?)?;
+        self.until_ready(nodes)
+    }
+
+    /// Makes nodes anew: freshly installed, with another identity.
+    pub fn reset(&self, nodes: &[Node]) -> Result<()> {
+        if nodes.is_empty() {
+            bail!("there is no node to reset: run `cargo xtask lab up`");
+        }
+        let image = self.image()?;
+        self.access.close_connections()?;
+        self.remove(nodes)?;
+        if Lab::nodes()?.is_empty() {
+            // Nobody is left who could need what former clusters kept there.
+            docker(["volume", "rm", "--force", &shared_volume()]).read()?;
+        }
+        self.make(nodes, &image)?;
+        self.until_ready(nodes)
+    }
+
+    /// Removes everything that the lab made, at last the images when told so.
+    pub fn down(&self, with_images: bool) -> Result<()> {
+        let containers = docker::containers()?;
+        if !containers.is_empty() {
+            let names: Vec<&str> = containers.iter().map(|found| found.name.as_str()).collect();
+            say(&format!("removing {}", names.join(" ")));
+            docker(["rm", "--force", "--volumes"]).args(names).read()?;
+        }
+        for kind in ["network", "volume"] {
+            for name in docker::names(kind)? {
+                docker([kind, "rm", &name]).read()?;
+            }
+        }
+        if with_images {
+            for image in docker::images()? {
+                say(&format!("removing the image {image}"));
+                docker(["rmi", &image]).read()?;
+            }
+        }
+        self.access.forget()
+    }
+
+    /// Switches a node on and waits until it serves: its services may still wait for a quorum.
+    pub fn start(&self, node: Node) -> Result<()> {
+        say(&format!("starting {node}"));
+        docker(["start", &node.container()]).read()?;
+        ready::listening(node, 22, BOOT)?;
+        ready::wait(&format!("pve-cluster is active on {node}"), BOOT, || {
+            let said = self.exec(node, &["systemctl", "is-active", "pve-cluster"])?;
+            let state = String::from_utf8_lossy(&said.stdout).trim().to_owned();
+            Ok(if state == "active" { Ok(()) } else { Err(state) })
+        })
+    }
+
+    /// Shuts a node down.
+    pub fn stop(&self, node: Node) -> Result<()> {
+        say(&format!("shutting {node} down"));
+        docker(["stop", "--time", "60", &node.container()]).read()?;
+        self.access.close_connections()
+    }
+
+    /// Takes the power away from a node.
+    pub fn kill(&self, node: Node) -> Result<()> {
+        say(&format!("taking the power away from {node}"));
+        docker(["kill", &node.container()]).read()?;
+        self.access.close_connections()
+    }
+
+    /// Unplugs a link of a node, or all.
+    pub fn cut(&self, node: Node, link: Option<Link>) -> Result<()> {
+        plug(node, link, false)
+    }
+
+    /// Plugs a link of a node in again, or all.
+    pub fn heal(&self, node: Node, link: Option<Link>) -> Result<()> {
+        plug(node, link, true)
+    }
+
+    /// PVE's slowness on a node as a multiple of what was measured; `off` or nothing: as measured.
+    pub fn slow(&self, node: Node, factor: Option<&str>) -> Result<()> {
+        match factor.filter(|factor| *factor != "off") {
+            Some(factor) => {
+                if !factor.parse::<f64>().is_ok_and(|factor| (0.0..=1000.0).contains(&factor)) {
+                    bail!("{factor:?} is no factor: give a number from 0 to 1000, or off");
+                }
+                self.write(node, DELAYS_FILE, factor)
+            }
+            None => self.succeed(node, &["rm", "-f", DELAYS_FILE]).map(drop),
+        }
+    }
+
+    /// Whether all nodes take the time that PVE takes; nodes made later too.
+    pub fn delays(&self, is_on: bool) -> Result<()> {
+        fs::write(self.delays_choice(), if is_on { "" } else { "off\n" })?;
+        for node in Lab::nodes()? {
+            match is_on {
+                true => self.slow(node, None)?,
+                false => self.write(node, DELAYS_FILE, "off")?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs a program on a node, not through ssh; its exit status is the caller's to judge.
+    pub fn exec(&self, node: Node, argv: &[&str]) -> Result<Output> {
+        docker::exec(&node.container(), argv, 120)
+    }
+
+    /// Runs a program on a node that must succeed; returns what it wrote to standard output.
+    pub fn succeed(&self, node: Node, argv: &[&str]) -> Result<String> {
+        let output = self.exec(node, argv)?;
+        if !output.status.success() {
+            let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+            let said = String::from_utf8_lossy(&said);
+            bail!("{} on {node}: {}: {}", argv.join(" "), output.status, said.trim());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Writes a file on a node, as root with the usual mode.
+    pub fn write(&self, node: Node, path: &str, text: &str) -> Result<()> {
+        self.succeed(node, &["sh", "-c", "printf '%s\\n' \"$2\" >\"$1\"", "write", path, text]).map(drop)
+    }
+
+    /// Files of a node with mode, owner and content, to be compared.
+    pub fn snapshot(&self, node: Node) -> Result<String> {
+        snapshot::take(node)
+    }
+
+    /// Runs a program on a node with the terminal of the caller.
+    pub fn attach(&self, node: Node, argv: &[&str]) -> Result<ExitStatus> {
+        use std::io::IsTerminal;
+        let mut command = std::process::Command::new("docker");
+        command.args(["exec", "--interactive"]);
+        if std::io::stdin().is_terminal() {
+            command.arg("--tty");
+        }
+        command
+            .arg(node.container())
+            .args(argv)
+            .stdin(Stdio::inherit())
+            .status()
+            .context("can't start docker")
+    }
+
+    /// Logs in to a node, or runs a command over ssh, with the terminal of the caller.
+    pub fn log_in(&self, node: Node, argv: &[&str]) -> Result<ExitStatus> {
+        let mut command = std::process::Command::new("ssh");
+        command.args(self.access.ssh_options()).arg(format!("root@{}", node.address(LINKS[0]))).args(argv);
+        command.status().context("can't start ssh")
+    }
+
+    /// Builds the image if its inputs changed, and remembers it for nodes made later.
+    fn build_image(&self) -> Result<String> {
+        if let Some(emulator) = &self.emulator {
+            check_emulator(emulator)?;
+        }
+        let image = image::build(self.project, self.emulator.as_deref())?;
+        fs::write(self.image_choice(), &image)?;
+        Ok(image)
+    }
+
+    /// The image of the last `up`: a reset is quick and does not depend on a source tree in the middle of a change.
+    fn image(&self) -> Result<String> {
+        match fs::read_to_string(self.image_choice()) {
+            Ok(image) if self.emulator.is_none() && docker::exists("image", &image) => Ok(image),
+            _ => self.build_image(),
+        }
+    }
+
+    fn image_choice(&self) -> PathBuf {
+        self.project.lab().join("image")
+    }
+
+    fn delays_choice(&self) -> PathBuf {
+        self.project.lab().join("delays")
+    }
+
+    fn make(&self, nodes: &[Node], image: &str) -> Result<()> {
+        if nodes.is_empty() {
+            return Ok(());
+        }
+        for link in LINKS {
+            make_network(link)?;
+        }
+        docker(["volume", "create", &shared_volume()]).read()?;
+        say(&format!("making {}", listed(nodes)));
+        each(nodes, |node| self.make_node(node, image))
+    }
+
+    fn make_node(&self, node: Node, image: &str) -> Result<()> {
+        let container = node.container();
+        docker(["create", "--name", &container, "--hostname", &node.name()])
+            .args(RIGHTS)
+            .arg(format!("--mount=type=volume,source={},target={SHARED_MOUNT}", shared_volume()))
+            .args(["--network", &LINKS[0].network(), "--ip", &node.address(LINKS[0]), image])
+            .read()?;
+        for link in &LINKS[1..] {
+            docker(["network", "connect", "--ip", &node.address(*link), &link.network(), &container])
+                .read()?;
+        }
+        self.copy_in(node, self.access.authorized_keys(), "/root/.ssh/authorized_keys")?;
+        if fs::read_to_string(self.delays_choice()).is_ok_and(|choice| !choice.is_empty()) {
+            self.copy_in(node, self.delays_choice(), DELAYS_FILE)?;
+        }
+        docker(["start", &container]).read().map(drop)
+    }
+
+    fn copy_in(&self, node: Node, file: PathBuf, to: &str) -> Result<()> {
+        docker(["cp"]).arg(file).arg(format!("{}:{to}", node.container())).read().map(drop)
+    }
+
+    fn remove(&self, nodes: &[Node]) -> Result<()> {
+        let containers: Vec<String> = nodes.iter().map(|node| node.container()).collect();
+        say(&format!("removing {}", listed(nodes)));
+        docker(["rm", "--force", "--volumes"]).args(containers).read().map(drop)
+    }
+
+    fn until_ready(&self, nodes: &[Node]) -> Result<()> {
+        say(&format!("waiting until {} booted", listed(nodes)));
+        each(nodes, |node| ready::running(node, BOOT))?;
+        self.access.write(&Lab::nodes()?)?;
+        each(nodes, |node| {
+            ready::reachable(&self.access, node, BOOT)?;
+            ready::listening(node, 8006, BOOT)
+        })
+    }
+}
+
+fn plug(node: Node, link: Option<Link>, is_plugged: bool) -> Result<()> {
+    for link in LINKS.into_iter().filter(|one| link.is_none_or(|wanted| wanted == *one)) {
+        if cable::set(node, link, is_plugged)? {
+            let verb = if is_plugged { "plugged" } else { "unplugged" };
+            say(&format!("{verb} link {} of {node}", link.0));
+        }
+    }
+    Ok(())
+}
+
+fn make_network(link: Link) -> Result<()> {
+    if docker::exists("network", &link.network()) {
+        return Ok(());
+    }
+    // Without masquerading the nodes have a way out, as hosts have, that leads nowhere: nothing can be fetched.
+    docker(["network", "create", "--opt=com.docker.network.bridge.enable_ip_masquerade=false"])
+        .arg(format!("--opt=com.docker.network.bridge.name={}", link.bridge()))
+        .args(["--subnet", &link.subnet(), "--gateway", &link.gateway(), &link.network()])
+        .read()
+        .map(drop)
+        .with_context(|| {
+            format!("the lab needs {}: remove what else uses it (docker network ls, ip route)", link.subnet())
+        })
+}
+
+fn shared_volume() -> String {
+    format!("{PREFIX}shared")
+}
+
+fn listed(nodes: &[Node]) -> String {
+    nodes.iter().map(|node| node.name()).collect::<Vec<_>>().join(" ")
+}
+
+/// The same for all nodes at once; the first error, after all have ended.
+fn each(nodes: &[Node], work: impl Fn(Node) -> Result<()> + Sync) -> Result<()> {
+    std::thread::scope(|scope| {
+        let running: Vec<_> = nodes.iter().map(|node| scope.spawn(|| work(*node))).collect();
+        let results: Vec<Result<()>> =
+            running.into_iter().map(|one| one.join().expect("a worker does not panic")).collect();
+        results.into_iter().collect()
+    })
+}
