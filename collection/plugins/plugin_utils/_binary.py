@@ -48,7 +48,7 @@ RUN = (
 UPLOAD = (
     LOCATE + '; refuse() {{ cat >/dev/null; echo "$1" >&2; exit {refused}; }}; '
     '(umask 077; mkdir -p {base}) || refuse "cannot create "{base}; '
-    'if [ ! -e "$d" ] && [ ! -L "$d" ]; then mkdir -m 700 "$d"; fi; '
+    'mkdir -p -m 700 "$d" || refuse "cannot create $d"; '
     '[ -O "$d" ] && [ ! -L "$d" ] && [ -d "$d" ] '
     '|| refuse "$d is not a directory of the user $(id -un): remove it, or set ansible_remote_tmp"; '
     't=$(mktemp "$d/pve.XXXXXX") || refuse "cannot write below $d"; '
