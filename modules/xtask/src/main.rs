@@ -4,9 +4,11 @@
 
 mod build;
 mod command;
+mod demo;
 mod docs;
 mod elf;
 mod lab;
+mod oracle;
 mod project;
 mod stage;
 mod test;
@@ -56,6 +58,7 @@ fn run(args: &[String]) -> Result<()> {
     let project = Project::locate()?;
     match name {
         "build" => build::run(&project, rest),
+        "demo" => demo::run(&project, rest),
         "docs" => docs::run(&project, rest),
         "stage" => stage::run(&project, rest),
         "venv" => venv::run(&project, rest),

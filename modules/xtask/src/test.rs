@@ -9,7 +9,7 @@ mod roles;
 mod tally;
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -69,6 +69,9 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         }
         verdicts.push((layer.name, verdict));
     }
+    if choice.layers.iter().any(|layer| layer.uses_lab) {
+        crate::lab::run(project, &["down".to_owned()])?;
+    }
     let count = |wanted| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
     let (passed, failed, skipped) = (count(Verdict::Passed), count(Verdict::Failed), count(Verdict::Skipped));
     println!("in {}", clock(start.elapsed()));
@@ -88,8 +91,10 @@ pub fn run_one(project: &Project, args: &[String]) -> Result<()> {
 fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path::Path) -> Result<Verdict> {
     let path = logs.join(format!("{}.log", layer.name));
     let log = File::create(&path).with_context(|| format!("can't write {}", path.display()))?;
-    print!("{:14} ", layer.name);
-    std::io::stdout().flush()?;
+    if std::io::stdout().is_terminal() {
+        print!("{:14} …\r", layer.name);
+        std::io::stdout().flush()?;
+    }
     let start = Instant::now();
     // Our own executable by way of our process: cargo may replace the file while the layers run.
     let status = Cmd::new("timeout")
@@ -98,6 +103,9 @@ fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path
         .arg("layer")
         .args(choice.is_full.then_some("--full"))
         .arg(layer.name)
+        .env("CARGO_TERM_COLOR", "never")
+        .env("NO_COLOR", "1")
+        .env("TERM", "dumb")
         .env("CARGO_MANIFEST_DIR", project.path("modules/xtask"))
         .dir(project.root())
         .log(&log)?;
@@ -108,7 +116,6 @@ fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path
         _ => Tally::read(&said).to_string(),
     };
     let verdict = if status.success() { Verdict::Passed } else { Verdict::Failed };
-    print!("\r");
     report(layer, verdict, Some(elapsed), &detail);
     if verdict == Verdict::Failed {
         println!("--- {} ---\n{}\n---", path.display(), tally::excerpt(&said));

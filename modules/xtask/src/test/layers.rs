@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::collection;
 use crate::command::Cmd;
 use crate::project::Project;
-use crate::{build, docs, stage, tidy, tool, venv};
+use crate::{build, docs, lab, stage, tidy, tool, venv};
 
 /// A part of the whole test.
 pub struct Layer {
@@ -72,6 +72,20 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         needs: &["build", "venv"],
         ..quick("galaxy", "tarball, installation, one module dropped into a role", collection::galaxy)
+    },
+    Layer {
+        needs: &["build"],
+        deadline: minutes(12),
+        uses_lab: true,
+        ..quick("lab", "nodes, networks and faults of the lab itself", |project, _| {
+            lab::run(project, &["selftest".to_owned()])
+        })
+    },
+    Layer {
+        needs: &["build", "venv", "lab"],
+        deadline: minutes(12),
+        uses_lab: true,
+        ..quick("molecule", "site.yml on fresh nodes: check, converge, idempotence, verify", molecule)
     },
 ];
 
@@ -136,6 +150,12 @@ fn contract(project: &Project, _: bool) -> Result<()> {
         .args(["test", "--quiet", "--locked", "--package", "pve-lab", "--test", "contract"])
         .dir(project.root())
         .run()
+}
+
+fn molecule(project: &Project, _: bool) -> Result<()> {
+    venv::ensure(project)?;
+    stage::run(project, &[])?;
+    venv::program(project, "molecule").args(["test", "--scenario-name", "default"]).run()
 }
 
 fn component(name: &str, subcommand: &str) -> Result<()> {

@@ -33,7 +33,8 @@ impl Source {
 
     fn is_test(&self) -> bool {
         let parts: Vec<&str> = self.path.split('/').collect();
-        parts.contains(&"tests") || parts.contains(&"fakes") || self.path.ends_with("/tests.rs")
+        let is_test = |part: &&str| ["tests", "tests.rs", "fake", "fake.rs", "examples"].contains(part);
+        parts.iter().any(is_test)
     }
 
     /// The line where the tests at the end of the file begin.
@@ -83,7 +84,11 @@ mod tests {
     fn tests_and_comments_are_no_program() {
         let text = "a();\n// b\nc(); // d\n#[cfg(test)]\nmod tests {\n    e();\n}\n";
         assert_eq!(numbers("modules/pve/src/x.rs", text), [1, 3]);
-        assert_eq!(numbers("modules/pve/tests/x.rs", text), Vec::<usize>::new());
+        for path in
+            ["modules/pve/tests/x.rs", "modules/pve/src/x/tests.rs", "modules/pve/src/fake/machine.rs"]
+        {
+            assert_eq!(numbers(path, text), Vec::<usize>::new(), "{path}");
+        }
     }
 
     #[test]
