@@ -10,6 +10,7 @@ pub mod deadline;
 pub mod facts;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod https;
 pub mod node;
 pub mod pmxcfs;
 pub mod quorumtool;

@@ -2,6 +2,8 @@
 //! time-out, time comes from a clock; tests put a stateful fake behind the same trait.
 
 mod files;
+mod https;
+mod lock;
 mod real;
 
 use std::net::SocketAddr;
@@ -9,8 +11,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 pub use files::{FileMode, Replaced};
+pub use lock::Lock;
 pub use real::RealHost;
 use secrecy::{ExposeSecret, SecretString};
+
+use crate::https::{Exchange, HttpsError, Reply};
 
 /// The outside world as one node sees it, files apart.
 pub trait Host: Send + Sync {
@@ -24,6 +29,19 @@ pub trait Host: Send + Sync {
     fn monotonic(&self) -> Duration;
     /// Lets time pass. Only waits on a condition call this, see [`crate::Deadline::wait`].
     fn sleep(&self, duration: Duration);
+    /// Speaks HTTPS to another node, or only sees which certificate it shows.
+    fn https(&self, _exchange: &Exchange) -> Result<Reply, HttpsError> {
+        Err(HttpsError::Unsupported)
+    }
+    /// This program's own file, so that a copy of it can go on when this process ends; `None` where nothing
+    /// can be started apart from this process.
+    fn own_program(&self) -> Option<PathBuf> {
+        None
+    }
+    /// A variable of this process's environment: who called, never how to behave.
+    fn variable(&self, _name: &str) -> Option<String> {
+        None
+    }
 }
 
 /// A program to run. Never a shell; secrets go to standard input, never into `args`.
@@ -167,6 +185,21 @@ impl Node {
     /// Opens and closes a TCP connection.
     pub fn connect(&self, address: SocketAddr, timeout: Duration) -> std::io::Result<Duration> {
         self.host.connect(address, timeout)
+    }
+
+    /// Speaks HTTPS to another node.
+    pub fn https(&self, exchange: &Exchange) -> Result<Reply, HttpsError> {
+        self.host.https(exchange)
+    }
+
+    /// This program's own file, where a copy of it can be started apart from this process.
+    pub fn own_program(&self) -> Option<PathBuf> {
+        self.host.own_program()
+    }
+
+    /// A variable of this process's environment.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.host.variable(name)
     }
 
     /// Wall clock.

@@ -3,6 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -12,6 +13,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
 use super::{Cmd, Host, Output, RunError};
+use crate::https::{Exchange, HttpsError, Reply};
 
 /// Fixed, so that neither a login profile nor a task's environment decides which program runs.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -67,6 +69,18 @@ impl Host for RealHost {
 
     fn sleep(&self, duration: Duration) {
         thread::sleep(duration);
+    }
+
+    fn https(&self, exchange: &Exchange) -> Result<Reply, HttpsError> {
+        super::https::exchange(exchange)
+    }
+
+    fn own_program(&self) -> Option<PathBuf> {
+        Some(PathBuf::from("/proc/self/exe"))
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
     }
 }
 
