@@ -40,8 +40,8 @@ cargo xtask lab COMMAND
   snapshot NODE             files of /etc and /root/.ssh with mode, owner and content's hash, to compare
   selftest                  prove nodes, networks, corosync and faults (makes the nodes anew)
 
-Nodes are pve1, pve2, … on 10.88.0.11, … (link 0) and 10.89.0.11, … (link 1). up, add and reset take
---emulator FILE in place of building pve-lab. Key, known hosts and inventory are under target/lab.
+Nodes are pve1, pve2, … on 10.88.0.11, … (link 0) and 10.89.0.11, … (link 1). up, add, reset
+and selftest take --emulator FILE in place of building pve-lab. Key, known hosts and inventory are under target/lab.
 ";
 
 /// The command.
@@ -94,7 +94,12 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
             leave_with(Lab::open(project)?.attach(node.parse()?, &argv)?)
         }
         ("snapshot", [node]) => print!("{}", Lab::open(project)?.snapshot(node.parse()?)?),
-        ("selftest", []) => selftest::run(&Lab::open(project)?)?,
+        ("selftest", options) => {
+            let mut options = Options::parse(options, &["--emulator"])?;
+            let mut lab = Lab::open(project)?;
+            lab.emulator = options.take("--emulator").map(Into::into);
+            selftest::run(&lab)?;
+        }
         _ => bail!("cargo xtask lab {} is not understood\n\n{HELP}", args.join(" ")),
     }
     Ok(())
