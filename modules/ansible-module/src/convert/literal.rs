@@ -24,11 +24,17 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
+    /// Blanks, comments and continued lines.
     fn blank(&mut self) {
-        self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r', '\x0c']);
-        while let Some(comment) = self.rest.strip_prefix('#') {
-            let end = comment.find('\n').unwrap_or(comment.len());
-            self.rest = comment[end..].trim_start_matches([' ', '\t', '\n', '\r', '\x0c']);
+        loop {
+            self.rest = self.rest.trim_start_matches([' ', '\t', '\n', '\r', '\x0c']);
+            if let Some(comment) = self.rest.strip_prefix('#') {
+                self.rest = &comment[comment.find('\n').unwrap_or(comment.len())..];
+            } else if let Some(continued) = self.rest.strip_prefix("\\\n") {
+                self.rest = continued;
+            } else {
+                return;
+            }
         }
     }
 

@@ -154,8 +154,7 @@ impl Formatter for PythonJson {
         fragment: &str,
     ) -> std::io::Result<()> {
         for c in fragment.chars() {
-            // DEL is ASCII and printed as it is.
-            if c.is_ascii() {
+            if (' '..='~').contains(&c) {
                 out.write_all(&[c as u8])?;
             } else {
                 for unit in c.encode_utf16(&mut [0; 2]) {

@@ -82,7 +82,12 @@ fn exponent_of(text: &str) -> Option<i64> {
 
 /// What `float` takes, without the infinities: underscores only between digits.
 fn text_float(text: &str) -> Option<f64> {
-    let text = strip(text);
+    // Python takes a short cut for ASCII, which does not know the information separators as blanks.
+    let text = if text.is_ascii() {
+        text.trim_matches([' ', '\t', '\n', '\x0b', '\x0c', '\r'])
+    } else {
+        strip(text)
+    };
     let bytes = text.as_bytes();
     for (at, byte) in bytes.iter().enumerate() {
         let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);

@@ -32,11 +32,11 @@ pub enum Class {
     /// `RequiredError`
     Required,
     /// `ArgumentTypeError`
-    Type,
+    ArgumentType,
     /// `ElementError`
     Element,
     /// `ArgumentValueError`
-    Value,
+    ArgumentValue,
     /// `RequiredTogetherError`
     RequiredTogether,
     /// `RequiredOneOfError`

@@ -62,7 +62,8 @@ pub fn has_suboptions(option: &Opt) -> bool {
     option.kind == Kind::Dict || option.kind == Kind::List && option.elements == Some(Kind::Dict)
 }
 
-fn is_truthy(value: &Value) -> bool {
+/// What Python counts as true.
+pub fn is_truthy(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(flag) => *flag,

@@ -2,9 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::secrets::collect_texts;
+use super::secrets::{collect_texts, is_truthy};
 use super::{Check, Class};
-use crate::convert::convert;
+use crate::convert::{boolean, convert};
 use crate::python::{equal, text, type_name};
 use crate::spec::{Kind, Opt, Preset};
 
@@ -42,7 +42,7 @@ pub fn set_defaults(options: &[Opt], params: &mut Map<String, Value>, secrets: &
             continue;
         }
         let value = preset(default);
-        if option.no_log == Some(true) {
+        if option.no_log == Some(true) && is_truthy(&value) {
             collect_texts(&value, secrets);
         }
         params.insert(option.name.to_owned(), value);
@@ -75,7 +75,7 @@ impl Check {
                         type_name(value),
                         option.kind.word()
                     );
-                    self.problem(Class::Type, msg);
+                    self.problem(Class::ArgumentType, msg);
                 }
             }
         }
@@ -132,8 +132,8 @@ impl Check {
                 )
             } else if is_choice(value) {
                 continue;
-            } else if let Some(word) = meant_word(value, option.choices) {
-                params.insert(option.name.to_owned(), Value::String(word.to_owned()));
+            } else if let Some(meant) = meant_choice(value, &choices) {
+                params.insert(option.name.to_owned(), meant);
                 continue;
             } else {
                 format!("value of {} must be one of: {}, got: {}", option.name, listed(), text(value))
@@ -143,19 +143,24 @@ impl Check {
             } else {
                 format!("{msg} found in {}", self.context.join(" -> "))
             };
-            self.problem(Class::Value, msg);
+            self.problem(Class::ArgumentValue, msg);
         }
     }
 }
 
 /// YAML made a boolean of a word such as `on`, and `str` made text of that: undone where only one choice fits.
-fn meant_word<'a>(value: &Value, choices: &[&'a str]) -> Option<&'a str> {
-    let words: &[&str] = match value.as_str()? {
-        "True" => &["y", "yes", "on", "1", "true", "t"],
-        "False" => &["n", "no", "off", "0", "false", "f"],
+fn meant_choice(value: &Value, choices: &[Value]) -> Option<Value> {
+    let is_true = match value.as_str()? {
+        "True" => true,
+        "False" => false,
         _ => return None,
     };
-    let mut fitting: Vec<&str> = choices.iter().copied().filter(|choice| words.contains(choice)).collect();
+    // Only words as they stand count here, not with blanks or capitals.
+    let is_plain = |choice: &Value| {
+        choice.as_str().is_none_or(|word| word.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()))
+    };
+    let mut fitting: Vec<&Value> =
+        choices.iter().filter(|choice| is_plain(choice) && boolean(choice) == Ok(is_true)).collect();
     fitting.dedup();
-    if fitting.len() == 1 { fitting.pop() } else { None }
+    if fitting.len() == 1 { fitting.pop().cloned() } else { None }
 }
