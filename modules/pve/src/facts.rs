@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 /// Everything known of one node.
+///
+/// Reads back leniently: facts may come from a node that has an older or a newer version of this.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default)]
 pub struct NodeFacts {
     /// Node name: the host name up to the first dot, as PVE takes it (`PVE::INotify::nodename`).
     pub node: String,
@@ -44,6 +47,8 @@ pub struct NodeFacts {
     pub services: BTreeMap<String, Service>,
     /// Traces of an earlier cluster or of a join that did not end.
     pub remnants: Vec<Remnant>,
+    /// What could not be read, each with its reason; empty on a healthy node.
+    pub problems: Vec<String>,
 }
 
 /// What a node is.
@@ -89,6 +94,7 @@ pub struct Address {
 
 /// The cluster's corosync.conf in short.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+#[serde(default)]
 pub struct ClusterConfig {
     /// Cluster name.
     pub name: String,
@@ -98,6 +104,10 @@ pub struct ClusterConfig {
     pub digest: String,
     /// Nodes, by node id.
     pub nodes: Vec<ClusterNode>,
+    /// Whether a quorum device is configured.
+    pub qdevice: bool,
+    /// The file itself. It holds no secret: that is corosync's authkey.
+    pub text: String,
 }
 
 /// A node of the cluster.
@@ -204,7 +214,8 @@ pub struct Service {
 /// A trace of an earlier cluster.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Remnant {
-    /// Stable id: `corosync-conf`, `authkey`, `pmxcfs-corosync-conf`, `foreign-nodes`, `unfinished-operation`.
+    /// Stable id: `corosync-conf`, `authkey`, `pmxcfs-corosync-conf`, `foreign-nodes`, `not-listed`,
+    /// `unfinished-operation`.
     pub id: String,
     /// Where.
     pub path: String,

@@ -4,16 +4,24 @@
 //! calls it: no module protocol, no playbook words.
 
 pub mod base64;
+pub mod certificate;
 pub mod cfgtool;
 pub mod corosync_conf;
 pub mod deadline;
 pub mod facts;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
+pub mod gather;
 pub mod https;
+pub mod names;
+pub mod network;
 pub mod node;
+pub mod packages;
 pub mod pmxcfs;
 pub mod quorumtool;
+pub mod services;
+pub mod ssh_keys;
+pub mod time_sync;
 
 pub use deadline::{Deadline, Progress};
 pub use node::{Cmd, FileMode, Host, Node, Output, RealHost, Replaced, RunError};

@@ -32,6 +32,8 @@ pub struct Machine {
     pub synchronised: Option<bool>,
     /// What pmxcfs shows after config.db was removed and corosync runs: the cluster's /etc/pve.
     pub cluster_files: BTreeMap<String, Vec<u8>>,
+    /// What `.members` says, instead of what follows from the rest.
+    pub members: Option<String>,
     /// Monotonic clock.
     pub clock: Duration,
     /// Wall clock at zero of the monotonic one.
@@ -98,6 +100,7 @@ impl Machine {
             settles: Duration::ZERO,
             synchronised: Some(true),
             cluster_files: BTreeMap::new(),
+            members: None,
             clock: Duration::ZERO,
             booted: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_359_600),
             calls: Vec::new(),
@@ -251,7 +254,8 @@ impl Machine {
             self.write("/etc/corosync/corosync.conf", &shared);
         }
         let conf = CorosyncConf::parse(&shared).ok().filter(|_| !shared.is_empty());
-        self.write("/etc/pve/.members", self.members_text(conf.as_ref(), quorum.as_ref()));
+        let modelled = || self.members_text(conf.as_ref(), quorum.as_ref());
+        self.write("/etc/pve/.members", self.members.clone().unwrap_or_else(modelled));
         if !self.path("/etc/pve/.vmlist").exists() {
             self.write("/etc/pve/.vmlist", "{\n\"version\": 0\n\n}\n");
         }
