@@ -8,6 +8,7 @@ mod demo;
 mod docs;
 mod elf;
 mod lab;
+mod measure;
 mod oracle;
 mod project;
 mod stage;
@@ -36,7 +37,7 @@ cargo xtask COMMAND
   stage [--target TRIPLE]…  the installable collection under target/collections
   venv                      ansible-core, Molecule and the linters under target/venv
   tidy                      the invariants that a look at the sources can decide
-  measure                   the README's table of durations and sizes, measured in the lab
+  measure [--write]         the README's table of durations and sizes, measured in the lab
 ";
 
 fn main() -> ExitCode {
@@ -59,6 +60,7 @@ fn run(args: &[String]) -> Result<()> {
     match name {
         "build" => build::run(&project, rest),
         "demo" => demo::run(&project, rest),
+        "measure" => measure::run(&project, rest),
         "docs" => docs::run(&project, rest),
         "stage" => stage::run(&project, rest),
         "venv" => venv::run(&project, rest),

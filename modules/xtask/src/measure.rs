@@ -1,0 +1,205 @@
+//! `cargo xtask measure [--write]`: the README's table, measured in the lab with PVE's delays on.
+//! Knows what to run and what to time; what is healthy is `oracle`'s.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::command::Cmd;
+use crate::demo::playbook;
+use crate::lab::{Lab, Node};
+use crate::project::Project;
+use crate::{build, oracle, stage, venv};
+
+const NODES: u8 = 3;
+const LINKS: u8 = 2;
+/// Where the table goes in the README.
+const MARKS: [&str; 2] = ["<!-- measured:begin -->\n", "<!-- measured:end -->"];
+/// Times a quick thing is run for its median.
+const RUNS: usize = 51;
+/// Starts the module so often with nothing but the shell between two looks at the clock, in microseconds.
+const INFO: &str = r#"for i in $(seq "$1"); do
+  a=$EPOCHREALTIME
+  /tmp/pve pve_cluster_info - <<<'{"ANSIBLE_MODULE_ARGS": {}}' >/tmp/pve.out || exit 1
+  b=$EPOCHREALTIME
+  echo $((${b/./} - ${a/./}))
+done
+grep -q '"changed"' /tmp/pve.out"#;
+
+/// A line of the table: what, its value, how it was measured.
+struct Row(&'static str, String, String);
+
+/// The command.
+pub fn run(project: &Project, args: &[String]) -> Result<()> {
+    let is_write = match args {
+        [] => false,
+        [flag] if flag == "--write" => true,
+        _ => bail!("usage: cargo xtask measure [--write]"),
+    };
+    stage::run(project, &[])?;
+    venv::ensure(project)?;
+    let binary = build::build(project, None)?;
+    let lab = Lab::open(project)?;
+    let nodes = Node::first(NODES);
+    lab.up(NODES)?;
+    lab.delays(true)?;
+
+    let mut rows = vec![Row(
+        "size of the binary",
+        format!("{:.2} MB", binary.size as f64 / 1e6),
+        "one file, static".into(),
+    )];
+    for method in ["brokered", "api"] {
+        eprintln!("== {method}: fresh nodes");
+        lab.reset(&nodes)?;
+        let fresh = time(|| site(project, method))?;
+        oracle::await_healthy(&lab, &nodes, LINKS, Duration::from_secs(15))?;
+        let joins = joins(&lab, &nodes, method)?;
+        let (what, join) = match method {
+            "brokered" => {
+                ("`site.yml`, three fresh nodes to a validated cluster", "join of one node, `brokered`")
+            }
+            _ => ("the same with `pve_join_method: api`", "join of one node, `api`"),
+        };
+        rows.push(Row(what, seconds(fresh), "wall clock of `ansible-playbook`".into()));
+        let each: Vec<String> = joins.iter().map(|join| seconds(*join)).collect();
+        rows.push(Row(join, each.join(", "), "the audit log's duration on each joiner".into()));
+        if method == "brokered" {
+            let again = time(|| site(project, method))?;
+            rows.push(Row(
+                "`site.yml` again, nothing to do",
+                seconds(again),
+                "wall clock of `ansible-playbook`".into(),
+            ));
+        }
+    }
+    let info = info(&lab, nodes[0], &binary.path)?;
+    let how = format!("median of {RUNS} processes on a member of three");
+    rows.push(Row("`pve_cluster_info`", format!("{:.1} ms", info.as_secs_f64() * 1e3), how));
+
+    let table = table(&rows, &conditions()?);
+    print!("{table}");
+    if is_write {
+        let path = project.path("README.md");
+        let readme = insert(&fs::read_to_string(&path)?, &table)?;
+        fs::write(&path, readme).with_context(|| format!("can't write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn site(project: &Project, method: &str) -> Result<()> {
+    playbook(project, "site.yml", &["-e", &format!("pve_join_method={method}")]).run()
+}
+
+fn time(what: impl FnOnce() -> Result<()>) -> Result<Duration> {
+    let start = Instant::now();
+    what()?;
+    Ok(start.elapsed())
+}
+
+/// Process time of the module, without Ansible and without ssh.
+fn info(lab: &Lab<'_>, node: Node, binary: &std::path::Path) -> Result<Duration> {
+    Cmd::new("docker").arg("cp").arg(binary).arg(format!("{}:/tmp/pve", node.container())).read()?;
+    let said = lab.succeed(node, &["bash", "-c", INFO, "info", &RUNS.to_string()])?;
+    let runs = said.lines().map(|line| Ok(Duration::from_micros(line.trim().parse()?)));
+    median(runs.collect::<Result<_>>()?).context("no run was timed")
+}
+
+/// How long each join took by the node's own record.
+fn joins(lab: &Lab<'_>, nodes: &[Node], method: &str) -> Result<Vec<Duration>> {
+    let mut found = Vec::new();
+    for node in nodes {
+        let log = lab.exec(*node, &["cat", "/var/log/pve-cluster-audit.jsonl"])?;
+        for line in String::from_utf8_lossy(&log.stdout).lines() {
+            found.extend(join_in(line, method)?);
+        }
+    }
+    ensure!(
+        found.len() + 1 == nodes.len(),
+        "{} {method} joins recorded on {} nodes",
+        found.len(),
+        nodes.len()
+    );
+    Ok(found)
+}
+
+fn join_in(line: &str, method: &str) -> Result<Option<Duration>> {
+    let entry: Value = serde_json::from_str(line).with_context(|| format!("audit line {line:?}"))?;
+    let is_it = entry["operation"] == "join" && entry["method"] == method && entry["result"] == "succeeded";
+    let duration = entry["duration"].as_f64().filter(|_| is_it);
+    Ok(duration.map(Duration::from_secs_f64))
+}
+
+fn median(mut values: Vec<Duration>) -> Option<Duration> {
+    values.sort();
+    values.get(values.len() / 2).copied()
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+fn conditions() -> Result<String> {
+    let date = Cmd::new("date").arg("+%F").read()?;
+    let cores = std::thread::available_parallelism()?;
+    Ok(format!(
+        "Measured on {} by `cargo xtask measure --write`: three lab nodes with PVE's delays, all on {cores} cores.",
+        date.trim()
+    ))
+}
+
+fn table(rows: &[Row], conditions: &str) -> String {
+    let mut table = format!("{conditions}\n\n| what | measured | how |\n|---|---|---|\n");
+    for Row(what, value, how) in rows {
+        let _ = writeln!(table, "| {what} | {value} | {how} |");
+    }
+    table
+}
+
+/// The document with the table in place of the one before.
+fn insert(document: &str, table: &str) -> Result<String> {
+    let [begin, end] = MARKS;
+    let before = document.split_once(begin).with_context(|| format!("README.md has no mark {begin:?}"))?;
+    let after = before.1.split_once(end).with_context(|| format!("README.md has no mark {end:?}"))?;
+    Ok(format!("{}{begin}{table}{end}{}", before.0, after.1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_replaces_the_one_before() {
+        let document = "a\n<!-- measured:begin -->\nold\n<!-- measured:end -->\nb\n";
+        let new = "a\n<!-- measured:begin -->\nnew\n<!-- measured:end -->\nb\n";
+        assert_eq!(insert(document, "new\n").unwrap(), new);
+        assert!(insert("no marks", "new\n").is_err());
+    }
+
+    #[test]
+    fn only_a_join_that_succeeded_by_the_method_counts() {
+        let line = |operation: &str, method: &str, result: &str| {
+            format!(r#"{{"operation":"{operation}","method":"{method}","result":"{result}","duration":1.5}}"#)
+        };
+        let counted = |line: &str| join_in(line, "api").unwrap();
+        assert_eq!(counted(&line("join", "api", "succeeded")), Some(Duration::from_millis(1500)));
+        for other in [
+            line("admit", "api", "succeeded"),
+            line("join", "ssh", "succeeded"),
+            line("join", "api", "failed"),
+        ] {
+            assert_eq!(counted(&other), None);
+        }
+        assert!(join_in("half a li", "api").is_err());
+    }
+
+    #[test]
+    fn the_median_is_the_middle() {
+        let milliseconds = |values: &[u64]| values.iter().copied().map(Duration::from_millis).collect();
+        assert_eq!(median(milliseconds(&[9, 1, 2])), Some(Duration::from_millis(2)));
+        assert_eq!(median(Vec::new()), None);
+    }
+}
