@@ -5,7 +5,7 @@ mod access;
 mod cable;
 mod docker;
 mod image;
-mod layout;
+pub mod layout;
 mod nodes;
 mod ready;
 mod selftest;
@@ -17,7 +17,7 @@ use std::process::ExitStatus;
 
 use anyhow::{Context, Result, bail};
 
-pub use layout::{Link, Node};
+pub use layout::Node;
 pub use nodes::Lab;
 
 use crate::project::Project;

@@ -22,8 +22,7 @@ impl Access {
     /// Makes the lab's key unless it is there.
     pub fn prepare(project: &Project) -> Result<Access> {
         let access = Access { dir: project.lab(), inventory: project.lab_inventory() };
-        fs::create_dir_all(access.sockets())
-            .with_context(|| format!("can't make {}", access.dir.display()))?;
+        fs::create_dir_all(&access.dir).with_context(|| format!("can't make {}", access.dir.display()))?;
         tool::need("ssh", "openssh-client")?;
         let key = access.key();
         if !key.exists() {
@@ -52,8 +51,9 @@ impl Access {
         self.dir.join("known_hosts")
     }
 
-    fn sockets(&self) -> PathBuf {
-        self.dir.join("cp")
+    /// Where Ansible keeps its open connections to a node: apart from the others', to end them alone.
+    fn sockets(&self, node: Node) -> PathBuf {
+        self.dir.join("cp").join(node.name())
     }
 
     /// Options of ssh: the lab's key and no other, the nodes' keys as read from the nodes and no other.
@@ -65,6 +65,9 @@ impl Access {
             "-oIdentitiesOnly=yes".to_owned(),
             "-oStrictHostKeyChecking=yes".to_owned(),
             "-oConnectTimeout=5".to_owned(),
+            // A node that lost power or network is noticed after 15 s, not after TCP's quarter of an hour.
+            "-oServerAliveInterval=5".to_owned(),
+            "-oServerAliveCountMax=3".to_owned(),
         ]
     }
 
@@ -102,37 +105,36 @@ impl Access {
             for link in LINKS {
                 text.push_str(&format!(" pve_link{}={}", link.0, node.address(link)));
             }
-            text.push('\n');
+            text.push_str(&format!(" ansible_control_path_dir={}\n", self.sockets(*node).display()));
         }
         text.push_str(&format!(
             "\n[proxmox_nodes:vars]\n\
              ansible_user=root\n\
              ansible_python_interpreter=/usr/bin/python3\n\
              ansible_ssh_common_args=\"{}\"\n\
-             ansible_control_path_dir={}\n\
              cluster_name={CLUSTER}\n",
             self.ssh_options().join(" "),
-            self.sockets().display(),
         ));
         text
     }
 
-    /// Ends the ssh connections that Ansible keeps open: one to a node that is gone would hang.
-    pub fn close_connections(&self) -> Result<()> {
-        for socket in fs::read_dir(self.sockets())? {
+    /// Ends the ssh connections to a node that Ansible keeps open: to a node that is gone they would hang.
+    pub fn close_connections(&self, node: Node) -> Result<()> {
+        // No directory: Ansible never connected.
+        for socket in fs::read_dir(self.sockets(node)).into_iter().flatten() {
             let socket = socket?.path();
-            let mut closing = Cmd::new("timeout").args(["5", "ssh", "-O", "exit", "-S"]);
-            closing = closing.arg(&socket).arg("lab");
             // A socket that nobody listens on any more refuses: it only has to go.
-            closing.succeeds();
+            Cmd::new("timeout").args(["5", "ssh", "-O", "exit", "-S"]).arg(&socket).arg("lab").succeeds();
             let _ = fs::remove_file(&socket);
         }
         Ok(())
     }
 
     /// Forgets the nodes; the key stays, so that a later lab lets in who was let in before.
-    pub fn forget(&self) -> Result<()> {
-        self.close_connections()?;
+    pub fn forget(&self, nodes: &[Node]) -> Result<()> {
+        for node in nodes {
+            self.close_connections(*node)?;
+        }
         for file in [self.known_hosts(), self.inventory.clone()] {
             if file.exists() {
                 fs::remove_file(file)?;
@@ -167,7 +169,7 @@ mod tests {
     fn the_inventory_names_every_node_with_its_links() {
         let access = Access { dir: "/lab".into(), inventory: "/lab/inventory.ini".into() };
         let text = access.inventory_text(&Node::first(2));
-        assert!(text.contains("pve2 ansible_host=10.88.0.12 pve_link0=10.88.0.12 pve_link1=10.89.0.12\n"));
+        assert!(text.contains("pve2 ansible_host=10.88.0.12 pve_link0=10.88.0.12 pve_link1=10.89.0.12 "));
         assert!(text.contains("-oStrictHostKeyChecking=yes"));
     }
 }

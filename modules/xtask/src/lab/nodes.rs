@@ -70,16 +70,22 @@ impl<'a> Lab<'a> {
             |node: &Node| there.iter().find(|found| found.name == node.container()).map(|f| &*f.state);
         let nodes = Node::first(count);
         let missing: Vec<Node> = nodes.iter().copied().filter(|node| state(node).is_none()).collect();
-        let stopped = nodes.iter().copied().filter(|node| state(node).is_some_and(|s| s != "running"));
-        for node in stopped {
-            say(&format!("starting {node}"));
-            docker(["start", &node.container()]).read()?;
+        let mut booting = missing.clone();
+        for node in nodes.iter().copied().filter(|node| !missing.contains(node)) {
+            if state(&node) == Some("running") {
+                self.heal(node, None)?;
+            } else {
+                say(&format!("starting {node}"));
+                docker(["start", &node.container()]).read()?;
+                booting.push(node);
+            }
         }
         for old in there.iter().filter(|found| found.image != image) {
             say(&format!("{} was made of an older image: `cargo xtask lab reset` renews it", old.name));
         }
         self.make(&missing, &image)?;
-        self.until_ready(&nodes)
+        self.until_booted(&booting)?;
+        self.until_reachable(&nodes)
     }
 
     /// More nodes beside those that there are.
@@ -89,7 +95,8 @@ impl<'a> Lab<'a> {
             bail!("{node} is there already: `cargo xtask lab reset {node}` makes it anew");
         }
         self.make(nodes, &self.image()?)?;
-        self.until_ready(nodes)
+        self.until_booted(nodes)?;
+        self.until_reachable(nodes)
     }
 
     /// Makes nodes anew: freshly installed, with another identity.
@@ -98,23 +105,21 @@ impl<'a> Lab<'a> {
             bail!("there is no node to reset: run `cargo xtask lab up`");
         }
         let image = self.image()?;
-        self.access.close_connections()?;
         self.remove(nodes)?;
         if Lab::nodes()?.is_empty() {
             // Nobody is left who could need what former clusters kept there.
             docker(["volume", "rm", "--force", &shared_volume()]).read()?;
         }
         self.make(nodes, &image)?;
-        self.until_ready(nodes)
+        self.until_booted(nodes)?;
+        self.until_reachable(nodes)
     }
 
     /// Removes everything that the lab made, at last the images when told so.
     pub fn down(&self, with_images: bool) -> Result<()> {
-        let containers = docker::containers()?;
-        if !containers.is_empty() {
-            let names: Vec<&str> = containers.iter().map(|found| found.name.as_str()).collect();
-            say(&format!("removing {}", names.join(" ")));
-            docker(["rm", "--force", "--volumes"]).args(names).read()?;
+        let nodes = Lab::nodes()?;
+        if !nodes.is_empty() {
+            self.remove(&nodes)?;
         }
         for kind in ["network", "volume"] {
             for name in docker::names(kind)? {
@@ -127,7 +132,8 @@ impl<'a> Lab<'a> {
                 docker(["rmi", &image]).read()?;
             }
         }
-        self.access.forget()
+        let _ = fs::remove_file(self.delays_choice());
+        self.access.forget(&nodes)
     }
 
     /// Switches a node on and waits until it serves: its services may still wait for a quorum.
@@ -146,14 +152,14 @@ impl<'a> Lab<'a> {
     pub fn stop(&self, node: Node) -> Result<()> {
         say(&format!("shutting {node} down"));
         docker(["stop", "--time", "60", &node.container()]).read()?;
-        self.access.close_connections()
+        self.access.close_connections(node)
     }
 
     /// Takes the power away from a node.
     pub fn kill(&self, node: Node) -> Result<()> {
         say(&format!("taking the power away from {node}"));
         docker(["kill", &node.container()]).read()?;
-        self.access.close_connections()
+        self.access.close_connections(node)
     }
 
     /// Unplugs a link of a node, or all.
@@ -303,12 +309,20 @@ impl<'a> Lab<'a> {
     fn remove(&self, nodes: &[Node]) -> Result<()> {
         let containers: Vec<String> = nodes.iter().map(|node| node.container()).collect();
         say(&format!("removing {}", listed(nodes)));
+        for node in nodes {
+            self.access.close_connections(*node)?;
+        }
         docker(["rm", "--force", "--volumes"]).args(containers).read().map(drop)
     }
 
-    fn until_ready(&self, nodes: &[Node]) -> Result<()> {
-        say(&format!("waiting until {} booted", listed(nodes)));
-        each(nodes, |node| ready::running(node, BOOT))?;
+    fn until_booted(&self, nodes: &[Node]) -> Result<()> {
+        if !nodes.is_empty() {
+            say(&format!("waiting until {} booted", listed(nodes)));
+        }
+        each(nodes, |node| ready::running(node, BOOT))
+    }
+
+    fn until_reachable(&self, nodes: &[Node]) -> Result<()> {
         self.access.write(&Lab::nodes()?)?;
         each(nodes, |node| {
             ready::reachable(&self.access, node, BOOT)?;

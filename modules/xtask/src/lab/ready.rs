@@ -48,7 +48,12 @@ pub fn failed_units(node: Node) -> Result<String> {
 pub fn running(node: Node, limit: Duration) -> Result<()> {
     wait(&format!("{node} has booted"), limit, || match system_state(node)?.as_str() {
         "running" => Ok(Ok(())),
-        "degraded" => bail!("{node} has booted, but not everything: {}", failed_units(node)?),
+        "degraded" => {
+            bail!(
+                "{node} has booted, but not everything ran: `cargo xtask lab reset {node}` makes it anew: {}",
+                failed_units(node)?
+            )
+        }
         other => Ok(Err(format!("systemd says {other:?}"))),
     })
 }
