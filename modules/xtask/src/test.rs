@@ -113,6 +113,7 @@ fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path
     let elapsed = start.elapsed();
     let detail = match status.code() {
         Some(124 | 137) => format!("not done after {}", clock(layer.deadline)),
+        Some(0) => tally::summary(&said),
         _ => Tally::read(&said).to_string(),
     };
     let verdict = if status.success() { Verdict::Passed } else { Verdict::Failed };

@@ -42,6 +42,16 @@ impl fmt::Display for Tally {
     }
 }
 
+/// What a layer that passed says of itself: its tests, or the last line it printed.
+pub fn summary(log: &str) -> String {
+    let tally = Tally::read(log);
+    if tally != Tally::default() {
+        return tally.to_string();
+    }
+    let last = log.trim_end().lines().next_back().unwrap_or_default();
+    if last.starts_with('$') { String::new() } else { last.to_owned() }
+}
+
 /// The end of a log, where the reason is.
 pub fn excerpt(log: &str) -> String {
     let lines: Vec<&str> = log.trim_end().lines().collect();
@@ -73,6 +83,13 @@ mod tests {
                    ===== 1 failed, 4 passed in 0.12s =====\n\
                    5 passed in 0.50s\n";
         assert_eq!(Tally::read(log), Tally { passed: 22, failed: 1, ignored: 2 });
+    }
+
+    #[test]
+    fn a_layer_without_tests_says_what_it_did() {
+        assert_eq!(summary("$ cargo build\n13 rules hold\n"), "13 rules hold");
+        assert_eq!(summary("$ cargo fmt --check\n"), "");
+        assert_eq!(summary("3 passed in 0.1s\ndone\n"), "3 tests");
     }
 
     #[test]
