@@ -6,6 +6,8 @@
 
 pub mod argspec;
 pub mod convert;
+#[cfg(feature = "docs")]
+pub mod docs;
 mod emit;
 mod entry;
 mod help;
