@@ -3,6 +3,7 @@
 //! Everything that touches the machine goes through [`Node`], the host seam. This crate must not know who
 //! calls it: no module protocol, no playbook words.
 
+pub mod audit;
 pub mod base64;
 pub mod certificate;
 pub mod cfgtool;
@@ -19,6 +20,7 @@ pub mod node;
 pub mod packages;
 pub mod pmxcfs;
 pub mod quorumtool;
+pub mod seal;
 pub mod services;
 pub mod ssh_keys;
 pub mod time_sync;

@@ -1,0 +1,203 @@
+//! Who did what to the cluster: one JSON line an operation, each with the hash of the line before it, in a
+//! file that only root reads, and in the journal. Never a secret: an entry has no field that could hold one.
+
+use std::fs::OpenOptions;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{Cmd, Deadline, Node};
+
+/// Where the lines are.
+pub const LOG: &str = "/var/log/pve-cluster-audit.jsonl";
+const LOCK: &str = "/run/sddc-pve/audit.lock";
+/// What stands in the first line for the hash of the line before it.
+const NO_LINE: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// One operation that ended.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Entry {
+    /// Node name.
+    pub node: String,
+    /// Cluster name.
+    pub cluster: String,
+    /// `create`, `admit`, `withdraw`, `join`.
+    pub operation: String,
+    /// How, such as `brokered`.
+    pub method: Option<String>,
+    /// Id of the credential used, never the credential.
+    pub credential: Option<String>,
+    /// Which nodes it was about.
+    pub subjects: Vec<String>,
+    /// Who asked for it.
+    pub who: Origin,
+    /// `succeeded`, `failed`, `rolled_back`, `refused`.
+    pub result: String,
+    /// Seconds.
+    pub duration: f64,
+    /// Id of the operation's journal.
+    pub id: Option<String>,
+}
+
+/// Who asked for an operation, as far as the process knows.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq)]
+pub struct Origin {
+    /// User the program runs for.
+    pub user: Option<String>,
+    /// Who became that user by sudo.
+    pub sudo_user: Option<String>,
+    /// Address that the ssh connection came from.
+    pub controller: Option<String>,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Line {
+    time: String,
+    #[serde(flatten)]
+    entry: Entry,
+    previous: String,
+}
+
+impl Origin {
+    /// What this process's environment tells.
+    pub fn of(node: &Node) -> Self {
+        let connection = node.variable("SSH_CONNECTION").or_else(|| node.variable("SSH_CLIENT"));
+        Self {
+            user: node.variable("USER").or_else(|| node.variable("LOGNAME")),
+            sudo_user: node.variable("SUDO_USER"),
+            controller: connection.and_then(|text| text.split(' ').next().map(str::to_owned)),
+        }
+    }
+}
+
+/// Appends an entry to the file and to the journal. A journal that can't be written is no failure: the file
+/// is the record.
+pub fn append(node: &Node, entry: Entry) -> anyhow::Result<()> {
+    node.create_private_dir(crate::seal::RUNTIME_DIR)?;
+    node.create_private_dir("/var/log")?;
+    let lock = node.lock(LOCK, Deadline::after(node, Duration::from_secs(5)))?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .read(true)
+        .mode(0o600)
+        .open(node.path(LOG))
+        .with_context(|| format!("cannot open audit log {LOG:?}"))?;
+    let previous = last_line(&mut file).with_context(|| format!("cannot read audit log {LOG:?}"))?;
+    let line = Line { time: utc(node), entry, previous: previous.map_or(NO_LINE.to_owned(), |l| hash(&l)) };
+    let mut text = serde_json::to_string(&line).context("an audit entry can't be written as JSON")?;
+    text.push('\n');
+    file.write_all(text.as_bytes())
+        .and_then(|()| file.sync_data())
+        .with_context(|| format!("cannot append to audit log {LOG:?}"))?;
+    drop(lock);
+    let args = ["-t", "sddc-pve", "-p", "authpriv.notice"];
+    let _ = node.run(&Cmd::new("logger", args, Duration::from_secs(2)).stdin(text.into()));
+    Ok(())
+}
+
+/// The number of the first line that does not carry the hash of the line before it; `None` when all do.
+pub fn first_broken_line(text: &str) -> Option<usize> {
+    let mut expected = NO_LINE.to_owned();
+    for (index, line) in text.lines().enumerate() {
+        let is_linked = serde_json::from_str::<Line>(line).is_ok_and(|read| read.previous == expected);
+        if !is_linked {
+            return Some(index + 1);
+        }
+        expected = hash(line);
+    }
+    None
+}
+
+fn hash(line: &str) -> String {
+    Sha256::digest(line.trim_end_matches('\n')).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The last line without reading a long file as a whole: a line is some hundred bytes.
+fn last_line(file: &mut std::fs::File) -> std::io::Result<Option<String>> {
+    let length = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(64 << 10)))?;
+    let mut tail = Vec::new();
+    file.read_to_end(&mut tail)?;
+    let tail = String::from_utf8_lossy(&tail);
+    Ok(tail.lines().next_back().map(str::to_owned))
+}
+
+/// `2026-11-22T15:08:12Z`, from the days since 1970 (civil calendar, H. Hinnant's algorithm).
+fn utc(node: &Node) -> String {
+    let seconds = node.now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::fake::Fake;
+
+    fn entry(result: &str) -> Entry {
+        Entry {
+            node: "pve1".into(),
+            cluster: "oracle".into(),
+            operation: "create".into(),
+            result: result.into(),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn lines_are_chained_and_only_root_reads_them() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        let node = fake.node();
+        for result in ["failed", "succeeded", "succeeded"] {
+            append(&node, entry(result)).unwrap();
+        }
+        let text = node.read(LOG).unwrap().unwrap();
+        assert_eq!((text.lines().count(), first_broken_line(&text)), (3, None));
+        assert!(text.starts_with("{\"time\":\"2026-11-22T"), "{text}");
+        assert_eq!(std::fs::metadata(fake.path(LOG)).unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn a_changed_or_missing_line_is_found() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        let node = fake.node();
+        for _ in 0..3 {
+            append(&node, entry("succeeded")).unwrap();
+        }
+        let text = node.read(LOG).unwrap().unwrap();
+        assert_eq!(first_broken_line(&text.replacen("succeeded", "failed", 1)), Some(2));
+        let without_second: Vec<&str> =
+            text.lines().enumerate().filter(|(i, _)| *i != 1).map(|(_, l)| l).collect();
+        assert_eq!(first_broken_line(&without_second.join("\n")), Some(2));
+    }
+
+    #[test]
+    fn the_calendar_knows_leap_years() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        for (seconds, expected) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_359_600, "2026-11-22T15:00:00Z"),
+        ] {
+            fake.machine().booted = UNIX_EPOCH + Duration::from_secs(seconds);
+            assert_eq!(utc(&fake.node()), expected);
+        }
+    }
+}
