@@ -2,5 +2,11 @@
 
 use ansible_module::Module;
 
+#[cfg(test)]
+mod calling;
+pub mod pve_cluster_info;
+pub mod steps;
+pub mod vocabulary;
+
 /// Every module, in the order of `--help`.
-pub static MODULES: &[&Module] = &[];
+pub static MODULES: &[&Module] = &[&pve_cluster_info::MODULE];

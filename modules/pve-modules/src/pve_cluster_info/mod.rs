@@ -1,0 +1,81 @@
+//! `pve_cluster_info`: the facts of a node, and nothing else. Reads; never changes.
+
+mod spec;
+
+use std::time::Duration;
+
+use ansible_module::{Failure, Invocation, Module, Outcome};
+use pve::Node;
+use pve::facts::{ClusterState, NodeFacts};
+use pve::gather::gather;
+
+use crate::steps::Steps;
+
+/// The module.
+pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::real(), call) };
+
+fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
+    let args: spec::Args = call.args()?;
+    let mut steps = Steps::start(node);
+    let info = steps.run(node, "gather facts", || gather(node, Duration::from_secs(args.timeout)));
+    let outcome = Outcome::unchanged(sentence(&info))
+        .with("info", &info)
+        .with("elapsed", steps.elapsed(node))
+        .with("steps", steps.done());
+    Ok(info.problems.iter().fold(outcome, |outcome, problem| outcome.warn(problem)))
+}
+
+fn sentence(info: &NodeFacts) -> String {
+    let node = &info.node;
+    let cluster = info.cluster.as_ref().map(|cluster| cluster.name.as_str()).unwrap_or_default();
+    match info.state {
+        ClusterState::NotInstalled => format!("node {node:?}: Proxmox VE is not installed"),
+        ClusterState::Standalone => format!("node {node:?} is in no cluster"),
+        ClusterState::Remnants => {
+            let traces: Vec<&str> = info.remnants.iter().map(|remnant| remnant.id.as_str()).collect();
+            format!("node {node:?} is in no cluster, but has traces of one: {}", traces.join(", "))
+        }
+        ClusterState::Member => format!("node {node:?} is a member of {cluster:?}, which is quorate"),
+        ClusterState::NoQuorum => format!("node {node:?} is a member of {cluster:?}, without quorum"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pve::fake::{Fake, golden};
+    use serde_json::json;
+
+    use super::*;
+    use crate::calling::{fields, invocation};
+
+    #[test]
+    fn tells_of_a_standalone_node_and_of_a_member() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        let result = fields(run(&fake.node(), &invocation(&MODULE, json!({}))));
+        assert_eq!(result["msg"], "node \"pve1\" is in no cluster");
+        assert_eq!(result["info"]["state"], "standalone");
+        assert_eq!((&result["changed"], &result["steps"][0]["status"]), (&json!(false), &json!("ok")));
+
+        let conf = golden::file_in("12-three-nodes/pve1-files/corosync-conf-pve");
+        let fake = Fake::member("pve1", "10.88.0.11", &conf);
+        let result = fields(run(&fake.node(), &invocation(&MODULE, json!({}))));
+        assert_eq!(result["msg"], "node \"pve1\" is a member of \"oracle\", which is quorate");
+        assert_eq!(result["info"]["cluster"]["nodes"][2]["links"]["0"], "10.88.0.13");
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_a_warning() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        fake.answer("ip -json address", 1, "");
+        let outcome = run(&fake.node(), &invocation(&MODULE, json!({"timeout": 2}))).unwrap();
+        assert_eq!(outcome.warnings.len(), 1);
+    }
+
+    #[test]
+    fn nothing_on_the_node_changes() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        let before = crate::calling::tree(&fake.path("/"));
+        run(&fake.node(), &invocation(&MODULE, json!({}))).unwrap();
+        assert_eq!(crate::calling::tree(&fake.path("/")), before);
+    }
+}

@@ -1,0 +1,81 @@
+//! Words that several modules' tables share, so that an option of one name means one thing everywhere.
+
+use ansible_module::{Kind, Opt, Ret};
+
+/// Who wrote the modules.
+pub const AUTHOR: &[&str] = &["The sddc.pve contributors (@sddc-pve)"];
+
+/// What every module that reads or changes a node needs.
+pub const ROOT: &str = "Runs as root on a Proxmox VE node (C(become: true)); needs no Python there.";
+
+/// The limit of the whole operation; `json` is its default in seconds.
+pub const fn timeout(json: &'static str, description: &'static [&'static str]) -> Opt {
+    Opt::new("timeout", Kind::Int, description).default(json)
+}
+
+/// The cluster's name.
+pub const CLUSTER_NAME: Opt = Opt::new(
+    "cluster_name",
+    Kind::Str,
+    &["Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be \
+       changed later."],
+)
+.required();
+
+/// Options of a link.
+pub const LINK: &[Opt] = &[
+    Opt::new(
+        "number",
+        Kind::Int,
+        &["Number of the link. All nodes of a cluster have the same links. corosync uses UDP port 5405 plus \
+           this number."],
+    )
+    .required()
+    .choices(&["0", "1", "2", "3", "4", "5", "6", "7"]),
+    Opt::new("address", Kind::Str, &["IP address of the node on this link."]).required(),
+    Opt::new(
+        "priority",
+        Kind::Int,
+        &["C(knet_link_priority), 0 to 255. With C(link_mode: passive), which Proxmox VE writes, the connected \
+           link with the B(highest) number carries the traffic (corosync.conf(5)); the API's own description \
+           says the opposite. Counts when the cluster is created."],
+    ),
+];
+
+/// The links of a node.
+pub const fn links(description: &'static [&'static str]) -> Opt {
+    Opt::new("links", Kind::List, description).elements(Kind::Dict).options(LINK)
+}
+
+/// What happened, in a sentence.
+pub const MSG: Ret = Ret::new("msg", Kind::Str, &["What was found or done, in a sentence."]);
+
+/// Seconds the module took.
+pub const ELAPSED: Ret =
+    Ret::new("elapsed", Kind::Float, &["Seconds the module took on the node."]).sample("0.041");
+
+/// The steps of an operation.
+pub const STEPS: Ret = Ret::new("steps", Kind::List, &["The steps of the operation, in order."])
+    .elements(Kind::Dict)
+    .contains(&[
+        Ret::new("name", Kind::Str, &["What the step is."]),
+        Ret::new("status", Kind::Str, &["V(ok), V(failed) or V(skipped)."]),
+        Ret::new("elapsed", Kind::Float, &["Seconds it took."]),
+        Ret::new("detail", Kind::Str, &["What it found; empty where there is nothing to say."]),
+    ])
+    .sample(r#"[{"name": "gather facts", "status": "ok", "elapsed": 0.039, "detail": ""}]"#);
+
+/// The checks of a verdict.
+pub const CHECKS: Ret =
+    Ret::new("checks", Kind::List, &["Every check and what it found."]).elements(Kind::Dict).contains(&[
+        Ret::new("id", Kind::Str, &["Stable name of the check."]),
+        Ret::new("severity", Kind::Str, &["V(error), V(warning) or V(info)."]),
+        Ret::new(
+            "status",
+            Kind::Str,
+            &["V(passed), V(failed), V(ignored) (failed, and the task said to ignore it), \
+               V(could_not_check) (what it looks at could not be read) or V(skipped) (does not apply)."],
+        ),
+        Ret::new("finding", Kind::Str, &["What was found, in a sentence."]),
+        Ret::new("hint", Kind::Str, &["What to do about it; empty when there is nothing to do."]),
+    ]);
