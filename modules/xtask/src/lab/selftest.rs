@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use super::layout::{LINKS, Link, Node};
 use super::nodes::Lab;
@@ -20,6 +20,7 @@ type Check = (&'static str, fn(&Lab<'_>, &[Node]) -> Result<()>);
 const CHECKS: &[Check] = &[
     ("each node has an identity of its own", identities_differ),
     ("each name resolves to the address of the bridge vmbr0", names_resolve),
+    ("root may log in over ssh, by password too", root_may_log_in),
     ("the clock counts as synchronised, and not without chrony", clock_is_synchronised),
     ("files that Docker would mount can be replaced", hosts_file_can_be_replaced),
     ("transient units run, and apt works without a mirror", units_and_apt_work),
@@ -36,11 +37,20 @@ pub fn run(lab: &Lab<'_>) -> Result<()> {
     let nodes = Node::first(3);
     lab.up(3)?;
     lab.reset(&nodes)?;
+    let mut failed = 0;
     for (what, check) in CHECKS {
         let begin = Instant::now();
-        check(lab, &nodes).with_context(|| format!("lab selftest: {what}: not so"))?;
-        println!("ok   {what} ({:.1} s)", begin.elapsed().as_secs_f32());
+        let found = check(lab, &nodes);
+        let took = begin.elapsed().as_secs_f32();
+        match found {
+            Ok(()) => println!("ok    {what} ({took:.1} s)"),
+            Err(error) => {
+                failed += 1;
+                println!("FAIL  {what} ({took:.1} s): {error:#}");
+            }
+        }
     }
+    ensure!(failed == 0, "{failed} of {} checks of the lab failed: see above", CHECKS.len());
     lab.reset(&nodes)
 }
 
@@ -65,6 +75,19 @@ fn names_resolve(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
     Ok(())
 }
 
+fn root_may_log_in(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
+    for node in nodes {
+        let sshd = lab.succeed(*node, &["sshd", "-T"])?;
+        for setting in ["permitrootlogin yes", "passwordauthentication yes"] {
+            ensure!(sshd.lines().any(|line| line == setting), "{node}: sshd has not {setting:?}");
+        }
+        // "P": the account has a password that can be used.
+        let account = lab.succeed(*node, &["passwd", "--status", "root"])?;
+        ensure!(account.starts_with("root P "), "{node}: {account}");
+    }
+    Ok(())
+}
+
 fn clock_is_synchronised(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
     for node in nodes {
         let tracking = lab.succeed(*node, &["chronyc", "tracking"])?;
@@ -78,6 +101,9 @@ fn clock_is_synchronised(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
 }
 
 fn hosts_file_can_be_replaced(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
+    let modes =
+        lab.succeed(nodes[2], &["stat", "-c%a %U", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"])?;
+    ensure!(modes == "644 root\n".repeat(3), "modes and owners are {modes:?}");
     let script = "set -e; cd /etc; for f in hosts hostname resolv.conf; do cp -p $f .$f.new; mv .$f.new $f; done; \
                   echo '192.0.2.7 kept.over.restart' >>hosts";
     lab.succeed(nodes[2], &["sh", "-c", script])?;

@@ -41,7 +41,7 @@ pub fn lint(project: &Project, _: bool) -> Result<()> {
     let python = ["collection", "modules", "molecule"];
     program(project, "yamllint").args(["--strict", "."]).run()?;
     program(project, "ruff").args(["check", "--no-cache"]).args(python).run()?;
-    program(project, "ruff").args(["format", "--no-cache", "--check"]).args(python).run()?;
+    program(project, "ruff").args(["format", "--no-cache", "--check", "collection"]).run()?;
     let plugins = "ansible_collections/sddc/pve/plugins";
     program(project, "mypy")
         .args(["--strict", "--ignore-missing-imports", "--follow-imports=silent", "--allow-subclassing-any"])
