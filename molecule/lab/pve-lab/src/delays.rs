@@ -1,0 +1,117 @@
+//! The time that genuine nodes were measured to take, and the one switch over it: `/var/lib/pve-lab/delays`
+//! holds `off` or a factor (`0.2`); without the file every step takes what PVE takes.
+
+use std::path::Path;
+use std::time::Duration;
+
+/// A step of PVE that takes its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Perl start-up of `pvecm`.
+    PvecmStart,
+    /// Perl start-up of `pvesh`.
+    PveshStart,
+    /// Perl start-up of the lesser tools (`pveum`, `qm`, `pveversion`).
+    ToolStart,
+    /// Answer to a failed login, as of the API's brute-force brake.
+    FailedLogin,
+    /// pmxcfs lets a changed corosync.conf spread before it makes corosync read it.
+    ConfigSpread,
+    /// pmxcfs tries again to reach a corosync that was not up.
+    CorosyncRetry,
+    /// Login of a joining node, key generation of a cluster, the stop of pve-cluster.
+    JoinLogin,
+    StopCluster,
+    CreateCluster,
+    /// Making a certificate.
+    Certificate,
+    /// `systemctl reload-or-restart` of pvedaemon and pveproxy.
+    RestartApi,
+    /// A reloading API server between the signal and its new workers.
+    ServerRestart,
+    /// Time for which workers of before a reload go on serving.
+    OldWorkers,
+    /// A lock that no quorum lets anybody take.
+    LockAttempt,
+    /// One try of `pvecm updatecerts` to see a quorate file system.
+    UpdatecertsWait,
+}
+
+impl Step {
+    fn measured(self) -> Duration {
+        Duration::from_millis(match self {
+            Step::PvecmStart => 650,
+            Step::PveshStart => 1400,
+            Step::ToolStart => 700,
+            Step::FailedLogin => 3000,
+            Step::ConfigSpread => 1000,
+            Step::CorosyncRetry => 5000,
+            Step::JoinLogin => 300,
+            Step::StopCluster => 700,
+            Step::CreateCluster => 1200,
+            Step::Certificate => 150,
+            Step::RestartApi => 2200,
+            Step::ServerRestart => 2000,
+            Step::OldWorkers => 6000,
+            Step::LockAttempt => 1000,
+            Step::UpdatecertsWait => 80_000,
+        })
+    }
+
+    /// What must stay even with delays off, for the machinery itself needs it.
+    fn least(self) -> Duration {
+        Duration::from_millis(match self {
+            Step::ConfigSpread => 300,
+            Step::CorosyncRetry => 250,
+            Step::LockAttempt => 20,
+            Step::UpdatecertsWait => 2000,
+            _ => 0,
+        })
+    }
+}
+
+/// The factor in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Delays {
+    factor: f64,
+}
+
+impl Delays {
+    pub fn from_file(path: &Path) -> Delays {
+        let word = std::fs::read_to_string(path).unwrap_or_default();
+        let factor = match word.trim() {
+            "off" => 0.0,
+            other => other.parse().unwrap_or(1.0),
+        };
+        Delays { factor }
+    }
+
+    pub fn length(&self, step: Step) -> Duration {
+        step.measured().mul_f64(self.factor.max(0.0)).max(step.least())
+    }
+
+    /// Takes the time of `step`: the one place where the emulator sleeps on purpose.
+    pub fn take(&self, step: Step) {
+        let length = self.length(step);
+        if !length.is_zero() {
+            std::thread::sleep(length);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_factor_scales_and_off_leaves_only_what_the_machinery_needs() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("delays");
+        assert_eq!(Delays::from_file(&file).length(Step::FailedLogin), Duration::from_secs(3));
+        std::fs::write(&file, "0.5\n").unwrap();
+        assert_eq!(Delays::from_file(&file).length(Step::FailedLogin), Duration::from_millis(1500));
+        std::fs::write(&file, "off\n").unwrap();
+        assert_eq!(Delays::from_file(&file).length(Step::FailedLogin), Duration::ZERO);
+        assert_eq!(Delays::from_file(&file).length(Step::ConfigSpread), Duration::from_millis(300));
+    }
+}

@@ -1,0 +1,7 @@
+//! HTTP over TLS: the server of port 8006 (`server`), what it answers (`gate`), requests to other nodes (`client`).
+
+pub mod client;
+mod gate;
+mod message;
+pub mod server;
+mod tls;

@@ -1,0 +1,118 @@
+//! The process `pmxcfs`: options, the mount, the daemon in the background, and its end.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+
+use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
+use nix::mount::{MntFlags, umount2};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::cfs::Cfs;
+use super::filesystem::CfsFuse;
+use super::monitor;
+use crate::host::Host;
+
+const MOUNT_POINT: &str = "/etc/pve";
+const PID_FILE: &str = "/run/pve-cluster.pid";
+
+/// `pmxcfs [-f] [-l] [-d]`.
+pub fn run(host: Host, args: &[String]) -> ExitCode {
+    let has = |flag: &str| args.iter().any(|arg| arg == flag);
+    if args.iter().any(|arg| !matches!(arg.as_str(), "-f" | "-l" | "-d" | "--foreground" | "--local")) {
+        eprintln!("[main] crit: unable to parse arguments");
+        return ExitCode::from(255);
+    }
+    let force_local = has("-l") || has("--local");
+    if !(has("-f") || has("--foreground")) {
+        return start_in_background(force_local);
+    }
+    match serve(host, force_local) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("[main] crit: {error:#}");
+            ExitCode::from(255)
+        }
+    }
+}
+
+/// Starts itself anew in the foreground and waits until that one has mounted.
+fn start_in_background(force_local: bool) -> ExitCode {
+    let mut command = Command::new("/usr/bin/pmxcfs");
+    command.arg("-f").stdin(Stdio::null()).stdout(Stdio::piped()).current_dir("/");
+    if force_local {
+        command.arg("-l");
+    }
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let ready = command.spawn().ok().and_then(|mut child| {
+        let mut line = String::new();
+        BufReader::new(child.stdout.take()?).read_line(&mut line).ok()?;
+        (line == "ready\n").then_some(())
+    });
+    if ready.is_some() { ExitCode::SUCCESS } else { ExitCode::from(255) }
+}
+
+fn serve(host: Host, force_local: bool) -> anyhow::Result<()> {
+    let nodename = host.nodename();
+    let address = host.own_address().filter(|address| !address.starts_with("127.")).ok_or_else(|| {
+        anyhow::anyhow!(
+            "Unable to resolve node name '{nodename}' to a non-loopback IP address - missing entry in '/etc/hosts' or DNS?"
+        )
+    })?;
+    eprintln!("[main] notice: resolved node name '{nodename}' to '{address}' for default node IP address");
+    let mount_point = host.path(MOUNT_POINT);
+    detach_stale(&mount_point);
+    std::fs::create_dir_all(&mount_point)?;
+    std::fs::create_dir_all(host.path("/var/lib/pve-cluster"))?;
+    let cfs = Arc::new(Cfs::start(host.clone(), &address, force_local)?);
+    if force_local && cfs.view().tree.content("corosync.conf").is_some() {
+        eprintln!("[main] notice: forcing local mode (although corosync.conf exists)");
+    }
+    let session = mount(&cfs, &mount_point)?;
+    host.write(PID_FILE, format!("{}\n", std::process::id()).as_bytes(), 0o644)?;
+    if cfs.in_cluster {
+        let watched = Arc::clone(&cfs);
+        std::thread::spawn(move || monitor::watch(&watched));
+    }
+    println!("ready");
+    std::io::stdout().flush()?;
+    wait_for_end(&session)?;
+    detach_stale(&mount_point);
+    let _ = host.remove(PID_FILE);
+    Ok(())
+}
+
+/// Mounts as the genuine one does; see the golden transcript 40/mount.
+pub fn mount(cfs: &Arc<Cfs>, mount_point: &Path) -> std::io::Result<BackgroundSession> {
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::FSName("/dev/fuse".to_owned()),
+        MountOption::DefaultPermissions,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+    ];
+    config.acl = SessionACL::All;
+    config.n_threads = Some(4);
+    Session::new(CfsFuse::new(Arc::clone(cfs)), mount_point, &config)?.spawn()
+}
+
+/// Ends at a signal, or when somebody else unmounted the file system.
+fn wait_for_end(session: &BackgroundSession) -> anyhow::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGINT])?;
+    loop {
+        if signals.pending().next().is_some() || session.guard.is_finished() {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// A killed pmxcfs leaves a dead mount behind; there may be several, one over the other.
+fn detach_stale(mount_point: &Path) {
+    for _ in 0..8 {
+        if umount2(mount_point, MntFlags::MNT_DETACH).is_err() {
+            break;
+        }
+    }
+}

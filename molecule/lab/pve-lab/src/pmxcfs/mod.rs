@@ -1,0 +1,15 @@
+//! pmxcfs: the cluster file system on /etc/pve. `tree` is the data, `store` where it lives, `cfs` the rules of
+//! who may change it when, `filesystem` the FUSE side, `monitor` the eye on corosync, `daemon` the process.
+
+mod cfs;
+mod cluster_info;
+mod daemon;
+mod filesystem;
+mod monitor;
+mod store;
+mod tree;
+mod virtual_files;
+
+pub use daemon::run;
+pub use cfs::{DATABASE, now};
+pub use store::LocalDatabase;
