@@ -98,6 +98,7 @@ fn run(modules: &[&'static Module], named: Option<&'static Module>, called_by: &
         skipped(&invocation.module_name)
     } else {
         warnings.extend(journal::log_invocation(&invocation, spec.options, &params));
+        leave_hidden_directory();
         invocation.params = params;
         match (module.run)(&invocation) {
             Ok(outcome) => outcome.into_fields(invocation.diff_mode),
@@ -121,6 +122,13 @@ fn run(modules: &[&'static Module], named: Option<&'static Module>, called_by: &
         result.insert("invocation".to_owned(), Value::Object(inner));
     }
     emit::finish(result)
+}
+
+/// With another user's rights the working directory may not be readable, and tools that are run then fail.
+fn leave_hidden_directory() {
+    if std::fs::read_dir(".").is_err() {
+        let _ = std::env::set_current_dir("/");
+    }
 }
 
 fn skipped(name: &str) -> Fields {

@@ -25,16 +25,14 @@ pub fn is_interrupted() -> bool {
 /// While this lives, a signal does not end the process (for 20 seconds at most). For short steps only, such as a
 /// rename and the journal entry that belongs to it. Not to be nested.
 #[must_use]
-pub fn hold_off() -> impl Drop {
-    Held(Some(STEP.lock().unwrap_or_else(std::sync::PoisonError::into_inner)))
+pub fn hold_off() -> HeldOff {
+    HeldOff { _step: STEP.lock().unwrap_or_else(std::sync::PoisonError::into_inner) }
 }
 
-struct Held(Option<std::sync::MutexGuard<'static, ()>>);
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.take();
-    }
+/// A step that a signal does not tear.
+#[derive(Debug)]
+pub struct HeldOff {
+    _step: std::sync::MutexGuard<'static, ()>,
 }
 
 /// From here on a panic or a signal gives one failed JSON object.

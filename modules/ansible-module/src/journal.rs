@@ -23,21 +23,26 @@ pub fn log_invocation(invocation: &Invocation, options: &[Opt], params: &Map<Str
         return Vec::new();
     }
     let (message, warnings) = message(options, params);
-    let mut line = format!(
-        "<{}>ansible-{}: {}{}",
-        facility(&invocation.syslog_facility) * 8 + 6,
-        invocation.module_name,
-        invocation.target_log_info.as_ref().map_or_else(String::new, |info| format!("{info} ")),
-        redact::scrub_text(&message)
-    );
-    let end = (0..=MAX_LINE.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
-    line.truncate(end);
+    let line = line(invocation, &redact::scrub_text(&message));
     if let Ok(socket) = UnixDatagram::unbound() {
         // A full log must not hold up the module.
         let _ = socket.set_nonblocking(true);
         let _ = socket.send_to(line.as_bytes(), SOCKET);
     }
     warnings
+}
+
+/// Without a time: the log daemon has a clock, and this program no time zone.
+fn line(invocation: &Invocation, message: &str) -> String {
+    let mut line = format!(
+        "<{}>ansible-{}: {}{message}",
+        facility(&invocation.syslog_facility) * 8 + 6,
+        invocation.module_name,
+        invocation.target_log_info.as_ref().map_or_else(String::new, |info| format!("{info} ")),
+    );
+    let end = (0..=MAX_LINE.min(line.len())).rev().find(|end| line.is_char_boundary(*end)).unwrap_or(0);
+    line.truncate(end);
+    line
 }
 
 fn message(options: &[Opt], params: &Map<String, Value>) -> (String, Vec<String>) {
@@ -113,7 +118,10 @@ fn facility(name: &str) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::spec::Kind;
 
     #[test]
     fn names_that_look_like_passwords_are_found() {
@@ -131,6 +139,28 @@ mod tests {
     fn credentials_in_addresses_are_hidden() {
         assert_eq!(without_credentials("https://me:s3cret@host/x"), "https://me:********@host/x");
         assert_eq!(without_credentials("me@host and root@host"), "me@host and root@host");
+    }
+
+    #[test]
+    fn the_line_names_module_and_options_and_no_secret() {
+        const OPTIONS: &[Opt] = &[
+            Opt::new("name", Kind::Str, &[]),
+            Opt::new("token", Kind::Str, &[]).no_log(),
+            Opt::new("password", Kind::Str, &[]),
+        ];
+        let params = json!({"name": "a", "token": "t0p", "password": "hush", "list": [1, null]});
+        let (message, warnings) = message(OPTIONS, params.as_object().expect("an object"));
+        assert_eq!(
+            message,
+            "Invoked with name=a token=NOT_LOGGING_PARAMETER password=NOT_LOGGING_PASSWORD list=[1, None]"
+        );
+        assert_eq!(warnings, ["Module did not set no_log for password"]);
+        let call = Invocation {
+            module_name: "a.b.c".to_owned(),
+            syslog_facility: "LOG_DAEMON".to_owned(),
+            ..Invocation::default()
+        };
+        assert_eq!(line(&call, "Invoked"), "<30>ansible-a.b.c: Invoked");
     }
 
     #[test]

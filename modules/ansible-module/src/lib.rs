@@ -19,6 +19,7 @@ mod manual;
 mod outcome;
 pub mod python;
 pub mod redact;
+pub mod soundness;
 mod spec;
 pub mod validate;
 
