@@ -44,7 +44,7 @@ pub fn lint(project: &Project, _: bool) -> Result<()> {
     program(project, "ruff").args(["format", "--no-cache", "--check", "collection"]).run()?;
     let plugins = "ansible_collections/sddc/pve/plugins";
     program(project, "mypy")
-        .args(["--strict", "--ignore-missing-imports", "--follow-imports=silent", "--allow-subclassing-any"])
+        .args(["--strict", "--ignore-missing-imports", "--follow-imports=silent"])
         .args(["--explicit-package-bases", "--no-incremental", "--cache-dir=/dev/null"])
         .args([format!("{plugins}/plugin_utils/_binary.py"), format!("{plugins}/action")])
         .env("MYPYPATH", project.collections())
@@ -105,9 +105,10 @@ pub fn galaxy(project: &Project, _: bool) -> Result<()> {
     let tarball = list(&place)?.pop().context("ansible-galaxy made no tarball")?;
     let size = fs::metadata(&tarball)?.len();
     galaxy("install")
-        .args(["--offline", "--collections-path"])
+        .args(["--offline", "--force", "--collections-path"])
         .arg(place.join("installed"))
         .arg(&tarball)
+        .env("ANSIBLE_COLLECTIONS_PATH", place.join("installed"))
         .run()?;
     let installed = place.join("installed/ansible_collections/sddc/pve/plugins/modules");
     let library = place.join("library");
