@@ -43,6 +43,7 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
     let choice = parse(args)?;
     tool::need("git", "git")?;
     tool::need("timeout", "coreutils")?;
+    tool::need("setpriv", "util-linux")?;
     let logs = project.target().join("test-logs");
     fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
     let start = Instant::now();
@@ -62,7 +63,10 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
             report(layer, Verdict::Passed, None, &format!("{earlier}, same sources"));
             Verdict::Passed
         } else {
-            run_layer(project, layer, &choice, &logs)?
+            run_layer(project, layer, &choice, &logs).unwrap_or_else(|error| {
+                report(layer, Verdict::Failed, None, &format!("{error:#}"));
+                Verdict::Failed
+            })
         };
         if let (Verdict::Passed, Some(record)) = (verdict, &mut record) {
             record.add(layer.name)?;
@@ -70,7 +74,10 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         verdicts.push((layer.name, verdict));
     }
     if choice.layers.iter().any(|layer| layer.uses_lab) {
-        crate::lab::run(project, &["down".to_owned()])?;
+        if let Err(error) = crate::lab::run(project, &["down".to_owned()]) {
+            println!("the lab could not be taken down: {error:#}");
+            verdicts.push(("lab down", Verdict::Failed));
+        }
     }
     let count = |wanted| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
     let (passed, failed, skipped) = (count(Verdict::Passed), count(Verdict::Failed), count(Verdict::Skipped));
@@ -97,8 +104,16 @@ fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path
     }
     let start = Instant::now();
     // Our own executable by way of our process: cargo may replace the file while the layers run.
-    let status = Cmd::new("timeout")
-        .args(["--kill-after", GRACE, &layer.deadline.as_secs().to_string()])
+    // timeout leads a process group of its own: when we are interrupted, setpriv has it end with us.
+    let status = Cmd::new("setpriv")
+        .args([
+            "--pdeathsig",
+            "TERM",
+            "timeout",
+            "--kill-after",
+            GRACE,
+            &layer.deadline.as_secs().to_string(),
+        ])
         .arg(format!("/proc/{}/exe", std::process::id()))
         .arg("layer")
         .args(choice.is_full.then_some("--full"))
