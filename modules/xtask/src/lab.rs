@@ -17,7 +17,7 @@ use std::process::ExitStatus;
 
 use anyhow::{Context, Result, bail};
 
-pub use layout::Node;
+pub use layout::{LINKS, Node};
 pub use nodes::Lab;
 
 use crate::project::Project;

@@ -2,6 +2,7 @@
 //! One file a command; what the commands share is `project` (paths), `command` (running programs) and
 //! `tool` (programs that must be installed).
 
+mod acceptance;
 mod build;
 mod command;
 mod demo;
@@ -30,6 +31,7 @@ cargo xtask COMMAND
   demo                      three nodes on this machine, formed by playbooks/site.yml
   test [--full] [LAYER…]    everything that CI runs, a line a layer; --full the whole product, resumable
   layer [--full] LAYER      one layer, its output in sight
+  acceptance [SCENARIO…]    what users are promised, proven on the lab
   lab COMMAND               the lab's nodes: up, down, status, ssh, … (`cargo xtask lab help`)
 
   build [--target TRIPLE]   the static binary `pve`, its size and linkage checked
@@ -58,6 +60,7 @@ fn run(args: &[String]) -> Result<()> {
     };
     let project = Project::locate()?;
     match name {
+        "acceptance" => acceptance::run(&project, rest),
         "build" => build::run(&project, rest),
         "demo" => demo::run(&project, rest),
         "measure" => measure::run(&project, rest),

@@ -1,0 +1,153 @@
+//! Forming and growing a cluster with site.yml: fresh, again, in check mode, by one node more, by part of the
+//! inventory.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail, ensure};
+
+use super::scene::{Scene, same};
+use crate::lab::Node;
+
+/// Fresh nodes become one cluster; the second run changes nothing.
+pub fn fresh(scene: &Scene<'_>) -> Result<()> {
+    let nodes = scene.fresh(3)?;
+    let first = scene.site("first", &[])?;
+    scene.healthy(&nodes)?;
+    let versions: Vec<u64> = nodes.iter().map(|node| scene.config_version(*node)).collect::<Result<_>>()?;
+    same("config_version on each node", &vec![3; 3], &versions)?;
+    let formed = |task: &str| first.changed.iter().filter(|line| line.ends_with(task)).count();
+    same("creations", &1, &formed("Create the cluster"))?;
+    same("admissions", &2, &formed("Admit the node to the cluster"))?;
+    same("joins", &2, &formed("Join the cluster"))?;
+
+    let again = scene.site("again", &[])?;
+    same("changes of the second run", &Vec::<String>::new(), &again.changed)?;
+    println!("  fresh {:.1} s, again {:.1} s", first.elapsed.as_secs_f64(), again.elapsed.as_secs_f64());
+    Ok(())
+}
+
+/// Check mode on fresh nodes shows what would be and touches nothing; on a formed cluster it finds nothing to do.
+pub fn check_mode(scene: &Scene<'_>) -> Result<()> {
+    let nodes = scene.fresh(3)?;
+    let before = scene.untouched(&nodes)?;
+    let traces = |node: &Node| {
+        scene.sh(
+            *node,
+            "find /var/lib/sddc-pve /run/sddc-pve /usr/local/lib/sddc-pve -type f 2>/dev/null; true",
+        )
+    };
+    let left_before: Vec<String> = nodes.iter().map(traces).collect::<Result<_>>()?;
+    let run = scene.site("check", &["--check", "--diff"])?;
+    scene.still(&before)?;
+    let left_after: Vec<String> = nodes.iter().map(traces).collect::<Result<_>>()?;
+    same("files of ours", &left_before, &left_after)?;
+    for word in ["create", "join", "config_version", "ring0_addr: 10.88.0.12", "ring1_addr: 10.89.0.13"] {
+        ensure!(run.output.contains(word), "the check run does not show {word:?}");
+    }
+    let would = |task: &str| run.changed.iter().filter(|line| line.ends_with(task)).count();
+    same("creations foretold", &1, &would("Create the cluster"))?;
+    same("joins foretold", &2, &would("Join the cluster"))?;
+
+    scene.site("form", &[])?;
+    scene.healthy(&nodes)?;
+    let formed = scene.untouched(&nodes)?;
+    let run = scene.site("check-formed", &["--check", "--diff"])?;
+    same("changes foretold on a formed cluster", &Vec::<String>::new(), &run.changed)?;
+    scene.still(&formed)
+}
+
+/// A node that is added to the inventory joins; nobody else changes, and quorum is never lost.
+pub fn fourth(scene: &Scene<'_>) -> Result<()> {
+    let members = scene.formed(3)?;
+    let version = scene.config_version(members[0])?;
+    scene.lab.up(4)?;
+    let all = Node::first(4);
+    let watch = "while sleep 0.3; do corosync-quorumtool -s | grep Quorate: ; done >/tmp/quorum-watch 2>&1";
+    for node in &members {
+        scene.sh(
+            *node,
+            &format!("setsid sh -c '{watch}' </dev/null >/dev/null 2>&1 & echo $! >/tmp/quorum-pid"),
+        )?;
+    }
+    let run = scene.site("fourth", &[])?;
+    scene.healthy(&all)?;
+    same("config_version", &(version + 1), &scene.config_version(members[0])?)?;
+    for node in &members {
+        let seen = scene
+            .sh(*node, "pkill -f quorum-watch; sort /tmp/quorum-watch | uniq -c; rm /tmp/quorum-watch")?;
+        ensure!(seen.contains("Yes") && !seen.contains("No"), "quorum of {node} while pve4 joined:\n{seen}");
+    }
+    let joining = |line: &&String| {
+        let is_for_all = ["/etc/hosts", "host keys", "firewall"].iter().any(|word| line.contains(word));
+        !line.starts_with("pve4:") && !is_for_all
+    };
+    let strangers: Vec<&String> = run.changed.iter().filter(joining).collect();
+    same("changes of nodes that were members", &Vec::new(), &strangers)?;
+    let again = scene.site("fourth-again", &[])?;
+    same("changes of the second run", &Vec::<String>::new(), &again.changed)
+}
+
+/// Part of the inventory, or a host that is down, never leads to a cluster of its own.
+pub fn never_two(scene: &Scene<'_>) -> Result<()> {
+    let nodes = scene.fresh(3)?;
+    let none = |when: &str| -> Result<()> {
+        for node in Lab(&nodes).running(scene)? {
+            let found =
+                scene.sh(node, "ls /etc/pve/corosync.conf /etc/corosync/corosync.conf 2>/dev/null; true")?;
+            ensure!(found.is_empty(), "{node} has {found} after {when}");
+        }
+        Ok(())
+    };
+    for limit in ["pve1", "pve2", "pve1,pve2"] {
+        let run = scene.play("site.yml", &format!("limit-{limit}")).args(["--limit", limit]).run()?;
+        ensure!(!run.is_success, "--limit {limit} on fresh nodes succeeded");
+        ensure!(run.output.contains("pve3"), "--limit {limit} does not name the host that was left out");
+        none(&format!("--limit {limit}"))?;
+    }
+    scene.lab.kill(nodes[2])?;
+    let run = scene.play("site.yml", "unreachable").run()?;
+    ensure!(!run.is_success, "the run without pve3 succeeded");
+    none("a run without pve3")?;
+    scene.lab.start(nodes[2])?;
+
+    // The cluster is there, one member is down, a fourth wants in: no second cluster, no admission.
+    scene.site("form", &[])?;
+    scene.healthy(&nodes)?;
+    scene.lab.up(4)?;
+    scene.lab.kill(nodes[2])?;
+    await_members(scene, nodes[0], 2)?;
+    let version = scene.config_version(nodes[0])?;
+    let run = scene.play("site.yml", "member-down").run()?;
+    ensure!(!run.is_success, "pve4 joined while pve3 was down");
+    same("config_version", &version, &scene.config_version(nodes[0])?)?;
+    let found = scene.sh(Node::first(4)[3], "ls /etc/corosync/corosync.conf 2>/dev/null; true")?;
+    ensure!(found.is_empty(), "pve4 has {found}");
+    scene.lab.start(nodes[2])?;
+    scene.healthy(&nodes)
+}
+
+struct Lab<'n>(&'n [Node]);
+
+impl Lab<'_> {
+    fn running(&self, scene: &Scene<'_>) -> Result<Vec<Node>> {
+        let runs = |node: &&Node| scene.lab.exec(**node, &["true"]).is_ok_and(|said| said.status.success());
+        Ok(self.0.iter().filter(runs).copied().collect())
+    }
+}
+
+/// Waits until corosync of a node sees so many members.
+pub fn await_members(scene: &Scene<'_>, node: Node, count: usize) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let said = scene.lab.exec(node, &["corosync-quorumtool", "-s"])?;
+        let text = String::from_utf8_lossy(&said.stdout).into_owned();
+        let nodes = text.lines().find_map(|line| line.strip_prefix("Nodes:")).map(str::trim);
+        if nodes == Some(count.to_string().as_str()) {
+            return Ok(());
+        }
+        if Instant::now() >= deadline {
+            bail!("{node} does not see {count} members: {text}");
+        }
+        std::thread::sleep(Duration::from_millis(300));
+    }
+}
