@@ -48,6 +48,9 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
     fs::create_dir_all(&logs).with_context(|| format!("can't make {}", logs.display()))?;
     let start = Instant::now();
     println!("running {} layers, logs in {}", choice.layers.len(), logs.display());
+    if choice.layers.iter().any(|layer| layer.uses_lab) {
+        println!("the lab's nodes are made anew, and removed at the end");
+    }
     // Only the whole product is long enough to be worth resuming, and only over the same sources.
     let mut record = if choice.is_full { Some(Record::open(project)?) } else { None };
     let mut verdicts: Vec<(&str, Verdict)> = Vec::new();
