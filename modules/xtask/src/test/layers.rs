@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::collection;
 use crate::command::Cmd;
 use crate::project::Project;
-use crate::{build, docs, lab, stage, tidy, tool, venv};
+use crate::{acceptance, build, docs, lab, stage, tidy, tool, venv};
 
 /// A part of the whole test.
 pub struct Layer {
@@ -79,6 +79,14 @@ pub const LAYERS: &[Layer] = &[
         uses_lab: true,
         ..quick("lab", "nodes, networks and faults of the lab itself", |project, _| {
             lab::run(project, &["selftest".to_owned()])
+        })
+    },
+    Layer {
+        needs: &["build", "venv", "lab"],
+        deadline: minutes(18),
+        uses_lab: true,
+        ..quick("acceptance", "what users are promised, one scenario at a time", |project, _| {
+            acceptance::run(project, &[])
         })
     },
     Layer {

@@ -22,6 +22,14 @@ impl Tally {
             tally.failed += number_before(line, " failed") + number_before(line, " error");
             tally.ignored += number_before(line, " ignored") + number_before(line, " skipped");
         }
+        // Our own scenarios, a line each: name, verdict, duration.
+        for line in log.lines() {
+            match line.split_whitespace().nth(1) {
+                Some("ok") => tally.passed += 1,
+                Some("FAILED") => tally.failed += 1,
+                _ => {}
+            }
+        }
         tally
     }
 }
@@ -83,6 +91,12 @@ mod tests {
                    ===== 1 failed, 4 passed in 0.12s =====\n\
                    5 passed in 0.50s\n";
         assert_eq!(Tally::read(log), Tally { passed: 22, failed: 1, ignored: 2 });
+    }
+
+    #[test]
+    fn scenarios_are_counted_by_their_lines() {
+        let log = "fresh    ok    41.0 s  fresh nodes become one\nfourth   FAILED  2.0 s  a node is added\nok, done\n";
+        assert_eq!(Tally::read(log), Tally { passed: 1, failed: 1, ignored: 0 });
     }
 
     #[test]
