@@ -1,0 +1,242 @@
+//! Checks of a node before it becomes part of a cluster, or of a member before more join it. Each is a value
+//! with a stable id; all run, side by side, and one report comes of it. Reads only.
+
+mod cluster;
+mod network;
+mod system;
+
+use std::thread;
+use std::time::Duration;
+
+use crate::Node;
+use crate::facts::NodeFacts;
+use crate::inventory::WantedNode;
+use crate::verdict::{CheckReport, Finding, Severity, Status};
+
+/// A check. Its function's error means that it could not look, not that what it saw is wrong.
+pub struct Check {
+    /// Stable kebab-case name.
+    pub id: &'static str,
+    /// What it makes sure of, in one sentence.
+    pub doc: &'static str,
+    /// How much it weighs.
+    pub severity: Severity,
+    /// It guards data, so cannot be ignored.
+    pub is_guard: bool,
+    run: fn(&Context<'_>) -> anyhow::Result<Finding>,
+}
+
+/// What the node is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The first node of a new cluster.
+    Create,
+    /// A node that joins one.
+    Join,
+    /// A member already.
+    Member,
+}
+
+/// A file that is to have a certain content.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct WantedFile {
+    /// Its path.
+    pub path: String,
+    /// SHA-256 of its content, in hexadecimal.
+    pub sha256: String,
+}
+
+/// What is checked against.
+#[derive(Clone, Debug, Default)]
+pub struct Wanted {
+    /// The cluster.
+    pub cluster_name: String,
+    /// All its nodes.
+    pub nodes: Vec<WantedNode>,
+    /// This node's name in `nodes`.
+    pub own: String,
+    /// Bridges that are to be up.
+    pub bridges: Vec<String>,
+    /// TCP ports that are to be reachable on every other node.
+    pub ports: Vec<u16>,
+    /// Packages that are to be installed.
+    pub packages: Vec<String>,
+    /// Files that are to have a certain content.
+    pub files: Vec<WantedFile>,
+    /// Checks that are not to fail the whole.
+    pub ignore: Vec<String>,
+    /// The only checks to run; all when absent.
+    pub only: Option<Vec<String>>,
+}
+
+/// What a check has to look at.
+struct Context<'a> {
+    node: &'a Node,
+    facts: &'a NodeFacts,
+    wanted: &'a Wanted,
+    purpose: Purpose,
+    /// For each program and connection.
+    timeout: Duration,
+}
+
+impl Context<'_> {
+    fn own(&self) -> Option<&WantedNode> {
+        self.wanted.nodes.iter().find(|node| node.name == self.wanted.own)
+    }
+
+    fn peers(&self) -> impl Iterator<Item = &WantedNode> {
+        self.wanted.nodes.iter().filter(|node| node.name != self.wanted.own)
+    }
+
+    /// Whether the check was asked for by its name.
+    fn is_asked_for(&self, id: &str) -> bool {
+        self.wanted.only.as_ref().is_some_and(|only| only.iter().any(|wanted| wanted == id))
+    }
+}
+
+const fn error(
+    id: &'static str,
+    doc: &'static str,
+    run: fn(&Context<'_>) -> anyhow::Result<Finding>,
+) -> Check {
+    Check { id, doc, severity: Severity::Error, is_guard: false, run }
+}
+
+const fn guard(
+    id: &'static str,
+    doc: &'static str,
+    run: fn(&Context<'_>) -> anyhow::Result<Finding>,
+) -> Check {
+    Check { is_guard: true, ..error(id, doc, run) }
+}
+
+/// All checks, in the order of the report.
+pub static CHECKS: &[Check] = &[
+    error("running-as-root", "The module runs as root.", system::running_as_root),
+    error("pve-installed", "Proxmox VE is installed.", system::pve_installed),
+    error("pve-version-supported", "Its version is 7, 8 or 9.", system::pve_version_supported),
+    error("packages-installed", "The packages named by the task are installed.", system::packages_installed),
+    error(
+        "files-current",
+        "The files named by the task have the content the task says.",
+        system::files_current,
+    ),
+    error("pmxcfs-running", "The cluster file system is mounted on C(/etc/pve).", system::pmxcfs_running),
+    error(
+        "time-synchronised",
+        "The clock follows a reference, by chrony, timesyncd or another service that tells the kernel.",
+        system::time_synchronised,
+    ),
+    error(
+        "cluster-name-valid",
+        "The cluster's name is one that Proxmox VE takes.",
+        cluster::cluster_name_valid,
+    ),
+    error(
+        "inventory-consistent",
+        "Names, node ids and addresses of the nodes are unique, and all have the same links.",
+        cluster::inventory_consistent,
+    ),
+    error(
+        "node-name-matches",
+        "The node's host name is the name the inventory has for it.",
+        network::node_name_matches,
+    ),
+    error(
+        "own-name-resolves",
+        "The node's own name resolves to an address of its own that is no loopback address.",
+        network::own_name_resolves,
+    ),
+    error(
+        "names-resolve",
+        "On this node every node's name resolves to the address the inventory says.",
+        network::names_resolve,
+    ),
+    error("bridge-up", "The bridges are there and up.", network::bridge_up),
+    error(
+        "links-local",
+        "The addresses of the node's links are addresses of its interfaces.",
+        network::links_local,
+    ),
+    error(
+        "firewall-open",
+        "The rules that open the cluster's ports are in force and come back after a boot.",
+        network::firewall_open,
+    ),
+    error(
+        "peer-ports-reachable",
+        "The TCP ports are reachable on every other node.",
+        network::peer_ports_reachable,
+    ),
+    error("versions-match", "All nodes have the same major version of Proxmox VE.", cluster::versions_match),
+    guard(
+        "not-in-foreign-cluster",
+        "The node is in no other cluster than the wanted one.",
+        cluster::not_in_foreign_cluster,
+    ),
+    guard(
+        "no-name-clash",
+        "No member of the cluster has this node's name or one of its addresses and is another machine.",
+        cluster::no_name_clash,
+    ),
+    guard(
+        "no-guests",
+        "A node that joins has no guests: joining replaces its C(/etc/pve), and with it their configuration.",
+        cluster::no_guests,
+    ),
+    error(
+        "no-remnants",
+        "Nothing is left of an earlier cluster or of a join that did not end.",
+        cluster::no_remnants,
+    ),
+    error(
+        "corosync-not-running",
+        "corosync does not run on a node that is in no cluster.",
+        cluster::corosync_not_running,
+    ),
+];
+
+/// Runs the checks. Unknown ids in `ignore` and `only` are an error: a misspelt one would hide something.
+pub fn run(
+    node: &Node,
+    facts: &NodeFacts,
+    wanted: &Wanted,
+    purpose: Purpose,
+    timeout: Duration,
+) -> anyhow::Result<Vec<CheckReport>> {
+    let named = wanted.ignore.iter().chain(wanted.only.iter().flatten());
+    if let Some(unknown) = named.into_iter().find(|id| !CHECKS.iter().any(|check| check.id == **id)) {
+        let known: Vec<&str> = CHECKS.iter().map(|check| check.id).collect();
+        anyhow::bail!("there is no check {unknown:?}: the checks are {}", known.join(", "));
+    }
+    let context = Context { node, facts, wanted, purpose, timeout };
+    let is_wanted =
+        |check: &&Check| wanted.only.as_ref().is_none_or(|only| only.iter().any(|id| id == check.id));
+    let chosen: Vec<&Check> = CHECKS.iter().filter(is_wanted).collect();
+    Ok(thread::scope(|scope| {
+        let context = &context;
+        let running: Vec<_> =
+            chosen.iter().map(|check| scope.spawn(move || report(check, context))).collect();
+        let panicked = |check: &Check| {
+            let defect = Err(anyhow::anyhow!("the check panicked: please report it"));
+            CheckReport::new(check.id, check.severity, defect)
+        };
+        let ended = running.into_iter().zip(&chosen);
+        ended.map(|(thread, check)| thread.join().unwrap_or_else(|_| panicked(check))).collect()
+    }))
+}
+
+fn report(check: &Check, context: &Context<'_>) -> CheckReport {
+    let mut report = CheckReport::new(check.id, check.severity, (check.run)(context));
+    if report.is_unmet() && context.wanted.ignore.iter().any(|id| id == check.id) {
+        if check.is_guard {
+            report.hint = format!("{}; this check guards data and cannot be ignored", report.hint);
+        } else {
+            report.status = Status::Ignored;
+        }
+    }
+    report
+}
+
+#[cfg(test)]
+mod tests;
