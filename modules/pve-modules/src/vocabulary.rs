@@ -47,6 +47,29 @@ pub const fn links(description: &'static [&'static str]) -> Opt {
     Opt::new("links", Kind::List, description).elements(Kind::Dict).options(LINK)
 }
 
+/// Options of a node of the wanted cluster.
+pub const NODE: &[Opt] = &[
+    Opt::new("name", Kind::Str, &["Node name: the host name up to the first dot."]).required(),
+    Opt::new("address", Kind::Str, &["Address at which the other nodes reach its ssh and its API."])
+        .required(),
+    links(&["Its corosync links. Link 0 on O(nodes[].address) when not given."]),
+    Opt::new("nodeid", Kind::Int, &["corosync's node id for it. The lowest free one when not given."]),
+    Opt::new("votes", Kind::Int, &["Its votes in the quorum. 1 when not given."]),
+    Opt::new(
+        "version",
+        Kind::Str,
+        &["Its version of pve-manager, where it is known and O(nodes[].info) is not given."],
+    ),
+    Opt::new(
+        "info",
+        Kind::Dict,
+        &[
+            "What M(sddc.pve.pve_cluster_info) returned as RV(sddc.pve.pve_cluster_info#module:info) for it. Not given \
+           for a node that could not be reached or is outside of C(--limit).",
+        ],
+    ),
+];
+
 /// What happened, in a sentence.
 pub const MSG: Ret = Ret::new("msg", Kind::Str, &["What was found or done, in a sentence."]);
 
