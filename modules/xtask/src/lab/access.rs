@@ -47,6 +47,12 @@ impl Access {
         self.dir.join("authorized_keys")
     }
 
+    /// The public key itself, to tell this checkout's lab from another's.
+    pub fn public_key(&self) -> Result<String> {
+        let text = fs::read_to_string(self.authorized_keys())?;
+        text.split_whitespace().nth(1).map(str::to_owned).context("the lab's public key is damaged")
+    }
+
     fn known_hosts(&self) -> PathBuf {
         self.dir.join("known_hosts")
     }

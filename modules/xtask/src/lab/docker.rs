@@ -21,20 +21,26 @@ pub struct Container {
     pub state: String,
     /// The image that it was made of, as named then.
     pub image: String,
+    /// The key that its root lets in.
+    pub key: String,
 }
+
+/// The label that tells which key a container lets in.
+pub const KEY_LABEL: &str = "sddc-pve.key";
 
 /// Every container of the lab.
 pub fn containers() -> Result<Vec<Container>> {
-    let format = "{{.Names}}\t{{.State}}\t{{.Image}}";
+    let format = format!("{{{{.Names}}}}\t{{{{.State}}}}\t{{{{.Image}}}}\t{{{{.Label \"{KEY_LABEL}\"}}}}");
     let filter = format!("name=^{PREFIX}");
-    let listed = docker(["ps", "--all", "--no-trunc", "--filter", &filter, "--format", format]).read()?;
+    let listed = docker(["ps", "--all", "--no-trunc", "--filter", &filter, "--format", &format]).read()?;
     Ok(parse_containers(&listed))
 }
 
 fn parse_containers(listed: &str) -> Vec<Container> {
     let container = |line: &str| {
         let mut words = line.split('\t').map(str::to_owned);
-        Some(Container { name: words.next()?, state: words.next()?, image: words.next()? })
+        let mut next = || words.next();
+        Some(Container { name: next()?, state: next()?, image: next()?, key: next()? })
     };
     listed.lines().filter_map(container).collect()
 }
@@ -69,7 +75,8 @@ mod tests {
 
     #[test]
     fn a_listing_is_read_line_by_line() {
-        let listed = "sddc-pve-pve2\texited\tsddc-pve-node:12\nsddc-pve-pve1\trunning\tsddc-pve-node:12\n";
+        let listed =
+            "sddc-pve-pve2\texited\tsddc-pve-node:12\tAB\nsddc-pve-pve1\trunning\tsddc-pve-node:12\tAB\n";
         let found = parse_containers(listed);
         assert_eq!(found.len(), 2);
         assert_eq!(found[0].state, "exited");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::access::Access;
-use super::docker::{self, docker};
+use super::docker::{self, Container, docker};
 use super::layout::{DELAYS_FILE, LINKS, Link, Node, PREFIX, SHARED_MOUNT};
 use super::{cable, check_emulator, image, ready, say, snapshot};
 use crate::project::Project;
@@ -66,6 +66,7 @@ impl<'a> Lab<'a> {
         }
         let image = self.build_image()?;
         let there = docker::containers()?;
+        self.check_ours(&there)?;
         let state =
             |node: &Node| there.iter().find(|found| found.name == node.container()).map(|f| &*f.state);
         let nodes = Node::first(count);
@@ -264,6 +265,21 @@ impl<'a> Lab<'a> {
         }
     }
 
+    /// There is one lab on a machine: another checkout's nodes let only its own key in.
+    fn check_ours(&self, there: &[Container]) -> Result<()> {
+        let key = self.access.public_key()?;
+        match there
+            .iter()
+            .find(|container| Node::of_container(&container.name).is_some() && container.key != key)
+        {
+            Some(foreign) => bail!(
+                "{} was made by another checkout and does not let this one in: `cargo xtask lab down` removes it",
+                foreign.name
+            ),
+            None => Ok(()),
+        }
+    }
+
     fn image_choice(&self) -> PathBuf {
         self.project.lab().join("image")
     }
@@ -288,6 +304,7 @@ impl<'a> Lab<'a> {
         let container = node.container();
         docker(["create", "--name", &container, "--hostname", &node.name()])
             .args(RIGHTS)
+            .arg(format!("--label={}={}", docker::KEY_LABEL, self.access.public_key()?))
             .arg(format!("--mount=type=volume,source={},target={SHARED_MOUNT}", shared_volume()))
             .args(["--network", &LINKS[0].network(), "--ip", &node.address(LINKS[0]), image])
             .read()?;

@@ -61,12 +61,21 @@ pub fn running(node: Node, limit: Duration) -> Result<()> {
 /// Until the node lets the lab's key in.
 pub fn reachable(access: &Access, node: Node, limit: Duration) -> Result<()> {
     listening(node, 22, limit)?;
+    // sshd locks out who fails too often, and a node in the middle of a join has no keys for a while: few tries.
+    let mut tries = 0;
     wait(&format!("{node} lets the lab's key in"), limit, || {
         let said = access.ssh(node).arg("-oBatchMode=yes").arg("true").output()?;
-        Ok(match said.status.success() {
-            true => Ok(()),
-            false => Err(String::from_utf8_lossy(&said.stderr).trim().to_owned()),
-        })
+        if said.status.success() {
+            return Ok(Ok(()));
+        }
+        let said = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+        tries += usize::from(said.contains("Permission denied"));
+        if tries == 3 {
+            bail!(
+                "{node} does not let the lab's key in: `cargo xtask lab reset {node}` makes it anew: {said}"
+            );
+        }
+        Ok(Err(said))
     })
 }
 

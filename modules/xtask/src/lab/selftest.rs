@@ -12,8 +12,8 @@ use super::ready::wait;
 
 /// What corosync may take to notice and to settle.
 const SETTLE: Duration = Duration::from_secs(40);
-/// What making a node anew may take.
-const RESET: Duration = Duration::from_secs(10);
+/// What making a node anew may take: thrice what it takes on a machine that does nothing else.
+const RESET: Duration = Duration::from_secs(15);
 
 type Check = (&'static str, fn(&Lab<'_>, &[Node]) -> Result<()>);
 
