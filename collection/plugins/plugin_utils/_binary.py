@@ -22,7 +22,11 @@ from ansible.errors import AnsibleActionFail
 from ansible.module_utils.common.json import Direction, get_module_encoder
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible.vars.clean import remove_internal_keys
+
+try:
+    from ansible.vars.clean import remove_internal_keys
+except ImportError:  # since ansible-core 2.21 the parsed result does it itself
+    remove_internal_keys = None
 
 display = Display()
 
@@ -184,7 +188,11 @@ class BinaryAction(ActionBase):  # type: ignore[misc]
 
     def _module_result(self, answer: dict[str, Any]) -> dict[str, Any]:
         """Return what the module printed as core would."""
-        data: dict[str, Any] = self._parse_returned_data(answer, PROFILE)
+        parsed = self._parse_returned_data(answer, PROFILE)
+        if remove_internal_keys is None:
+            parsed.remove_internal_keys()
+            return dict(parsed.as_result_dict(for_round_trip=True))
+        data: dict[str, Any] = parsed
         remove_internal_keys(data)
         for stream in ("stdout", "stderr"):
             if stream in data and f"{stream}_lines" not in data:
