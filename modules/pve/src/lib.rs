@@ -3,11 +3,14 @@
 //! Everything that touches the machine goes through [`Node`], the host seam. This crate must not know who
 //! calls it: no module protocol, no playbook words.
 
+pub mod admission;
 pub mod audit;
 pub mod base64;
 pub mod certificate;
 pub mod cfgtool;
+pub mod cluster_lock;
 pub mod corosync_conf;
+pub mod create;
 pub mod deadline;
 pub mod facts;
 #[cfg(any(test, feature = "fake"))]
@@ -15,18 +18,24 @@ pub mod fake;
 pub mod gather;
 pub mod https;
 pub mod inventory;
+pub mod join;
 pub mod names;
 pub mod network;
 pub mod node;
+pub mod observe;
+pub mod operation;
 pub mod packages;
 pub mod pmxcfs;
 pub mod preflight;
 pub mod quorumtool;
 pub mod seal;
 pub mod services;
+pub mod snapshot;
 pub mod ssh_keys;
+pub mod sshd;
 pub mod time_sync;
 pub mod verdict;
+pub mod withdrawal;
 
 pub use deadline::{Deadline, Progress};
 pub use node::{Cmd, FileMode, Host, Node, Output, RealHost, Replaced, RunError};

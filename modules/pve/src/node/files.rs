@@ -101,6 +101,16 @@ impl Node {
             .with_context(|| format!("cannot create directory {path:?}"))
     }
 
+    /// Creates a directory and its parents, for everyone to read where it creates them.
+    pub fn create_public_dir(&self, path: &str) -> anyhow::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(self.path(path))
+            .with_context(|| format!("cannot create directory {path:?}"))
+    }
+
     /// Removes a file or link; tells whether there was one.
     pub fn remove(&self, path: &str) -> anyhow::Result<bool> {
         match fs::remove_file(self.path(path)) {

@@ -1,0 +1,310 @@
+//! Lists new nodes in the cluster's configuration. What a new node may be, and how many may be admitted without
+//! losing quorum, is decided here on plain facts, before `pvesh` is asked, since corosync and PVE accept
+//! what then breaks both sides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::cluster_lock::ClusterLock;
+use crate::corosync_conf::{ConfNode, CorosyncConf};
+use crate::gather::{AUTHKEY, LOCAL_CONF};
+use crate::observe;
+use crate::operation::Run;
+use crate::seal::{AuthKey, Material};
+use crate::{Cmd, Node, Progress, network, quorumtool};
+
+/// Lock of whoever changes the list of nodes.
+pub const LOCK: &str = "sddc-pve-nodelist";
+const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Nodes to admit.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Request {
+    /// Cluster name.
+    pub cluster_name: String,
+    /// The nodes.
+    pub nodes: Vec<Newcomer>,
+}
+
+/// A node that is to be listed.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+pub struct Newcomer {
+    /// Node name.
+    pub name: String,
+    /// Address of each link.
+    pub links: BTreeMap<u8, String>,
+    /// Node id; the lowest free one when none is given.
+    pub nodeid: Option<u32>,
+    /// Votes; 1 when none are given.
+    pub votes: Option<u32>,
+}
+
+/// What is to be done for the nodes of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decision {
+    /// To be listed.
+    pub admit: Vec<Newcomer>,
+    /// Listed already with the same addresses, not online yet.
+    pub pending: Vec<String>,
+    /// Members already.
+    pub online: Vec<String>,
+}
+
+/// The cluster as a decision needs it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Listed nodes.
+    pub nodes: Vec<ConfNode>,
+    /// Names of those that are online.
+    pub online: BTreeSet<String>,
+    /// Whether there is quorum.
+    pub is_quorate: bool,
+    /// Whether a quorum device is configured.
+    pub has_qdevice: bool,
+}
+
+impl Request {
+    /// What the operation is about.
+    pub fn target(&self) -> String {
+        format!("{} into {:?}", self.names().join(", "), self.cluster_name)
+    }
+
+    /// Names of the nodes.
+    pub fn names(&self) -> Vec<String> {
+        self.nodes.iter().map(|node| node.name.clone()).collect()
+    }
+}
+
+impl Standing {
+    /// As corosync and pmxcfs of this node show it.
+    pub fn of(node: &Node, conf: &CorosyncConf) -> anyhow::Result<Self> {
+        let status = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default();
+        let nodes = conf.nodes();
+        let online = nodes.iter().filter(|listed| status.quorum.members.contains(&listed.nodeid));
+        Ok(Self {
+            online: online.map(|listed| listed.name.clone()).collect(),
+            nodes,
+            is_quorate: status.quorum.quorate,
+            has_qdevice: conf.has_qdevice(),
+        })
+    }
+}
+
+/// Decides for each node; the error names every reason against the request.
+pub fn decide(standing: &Standing, newcomers: &[Newcomer]) -> Result<Decision, Vec<String>> {
+    let mut decision = Decision::default();
+    let mut faults = Vec::new();
+    for newcomer in newcomers {
+        match standing.nodes.iter().find(|listed| listed.name == newcomer.name) {
+            Some(listed) if standing.online.contains(&newcomer.name) => {
+                faults.extend(difference(listed, newcomer).map(|what| {
+                    format!("node {:?} is a member already, with {what}: remove it first or correct the inventory", newcomer.name)
+                }));
+                decision.online.push(newcomer.name.clone());
+            }
+            Some(listed) => match difference(listed, newcomer) {
+                None => decision.pending.push(newcomer.name.clone()),
+                Some(what) => faults.push(format!(
+                    "node {:?} is listed and not online, with {what}: it is another node of that name or an \
+                     admission that did not end; take it off the list with pve_cluster_member state=absent, if it \
+                     never came up",
+                    newcomer.name
+                )),
+            },
+            None => decision.admit.push(newcomer.clone()),
+        }
+    }
+    for (index, newcomer) in decision.admit.iter().enumerate() {
+        let earlier = decision.admit[..index].iter().map(|other| ConfNode {
+            name: other.name.clone(),
+            nodeid: other.nodeid.unwrap_or(0),
+            votes: other.votes.unwrap_or(1),
+            links: other.links.clone(),
+        });
+        let listed: Vec<ConfNode> = standing.nodes.iter().cloned().chain(earlier).collect();
+        faults.extend(newcomer_faults(&listed, &standing.nodes, newcomer));
+    }
+    if !decision.admit.is_empty() {
+        faults.extend(gate_faults(standing, &decision));
+    }
+    if faults.is_empty() { Ok(decision) } else { Err(faults) }
+}
+
+/// What speaks against a node that is not listed yet.
+pub fn newcomer_faults(taken: &[ConfNode], cluster: &[ConfNode], newcomer: &Newcomer) -> Vec<String> {
+    let mut faults = Vec::new();
+    let name = &newcomer.name;
+    if let Some(other) = taken.iter().find(|other| other.name.eq_ignore_ascii_case(name)) {
+        faults.push(format!("node name {name:?} is taken by {:?}: node names must differ", other.name));
+    }
+    if let Some(nodeid) = newcomer.nodeid
+        && let Some(other) = taken.iter().find(|other| other.nodeid == nodeid)
+    {
+        faults.push(format!(
+            "node id {nodeid} of {name:?} is taken by {:?} (corosync would start on neither): choose a free one or \
+             none",
+            other.name
+        ));
+    }
+    for (link, address) in &newcomer.links {
+        let user = taken.iter().find_map(|other| {
+            let number = other.links.iter().find(|(_, used)| network::is_same(used, address))?.0;
+            Some((&other.name, number))
+        });
+        if let Some((other, number)) = user {
+            faults.push(format!(
+                "address {address} of link {link} of {name:?} is that of link {number} of {other:?}"
+            ));
+        }
+    }
+    let distinct: BTreeSet<&String> = newcomer.links.values().collect();
+    if distinct.len() < newcomer.links.len() {
+        faults.push(format!("two links of {name:?} have the same address: give each its own"));
+    }
+    let wanted: Vec<u8> = newcomer.links.keys().copied().collect();
+    let cluster_links: Vec<u8> =
+        cluster.first().map(|node| node.links.keys().copied().collect()).unwrap_or_default();
+    if wanted != cluster_links {
+        faults.push(format!(
+            "node {name:?} has links {wanted:?} and the cluster has {cluster_links:?}: all nodes need the same links"
+        ));
+    }
+    faults
+}
+
+/// Whether the cluster keeps quorum while the new nodes are listed and not up yet.
+fn gate_faults(standing: &Standing, decision: &Decision) -> Vec<String> {
+    let mut faults = Vec::new();
+    if !standing.is_quorate {
+        faults.push("the cluster has no quorum: bring its nodes up first".to_owned());
+    }
+    if standing.has_qdevice {
+        faults.push("a quorum device is configured: remove it, admit the nodes, add it again".to_owned());
+    }
+    let down: Vec<&str> = standing
+        .nodes
+        .iter()
+        .map(|node| node.name.as_str())
+        .filter(|name| !standing.online.contains(*name))
+        .collect();
+    if !down.is_empty() {
+        faults.push(format!(
+            "{} listed and not online: bring them up, or remove them, before a node is admitted",
+            down.join(", ")
+        ));
+    }
+    let votes_of = |is_counted: &dyn Fn(&ConfNode) -> bool| -> i64 {
+        standing.nodes.iter().filter(|node| is_counted(node)).map(|node| i64::from(node.votes)).sum()
+    };
+    let expected = votes_of(&|_| true);
+    let online = votes_of(&|node| standing.online.contains(&node.name));
+    let admitted: i64 = decision.admit.iter().map(|node| i64::from(node.votes.unwrap_or(1))).sum();
+    let is_second = standing.nodes.len() == 1 && decision.admit.len() == 1 && admitted == 1;
+    if admitted > 2 * online - expected - 1 && !is_second {
+        faults.push(format!(
+            "admitting {admitted} votes beside {online} online of {expected} expected would cost quorum until the \
+             new nodes are up: admit fewer at a time"
+        ));
+    }
+    faults
+}
+
+fn difference(listed: &ConfNode, wanted: &Newcomer) -> Option<String> {
+    let is_same = listed.links.len() == wanted.links.len()
+        && listed.links.iter().all(|(link, address)| {
+            wanted.links.get(link).is_some_and(|wanted| network::is_same(wanted, address))
+        });
+    if !is_same {
+        return Some(format!("links {:?}, not {:?}", listed.links, wanted.links));
+    }
+    if let Some(nodeid) = wanted.nodeid.filter(|nodeid| *nodeid != listed.nodeid) {
+        return Some(format!("node id {}, not {nodeid}", listed.nodeid));
+    }
+    let votes = wanted.votes.filter(|votes| *votes != listed.votes)?;
+    Some(format!("{} votes, not {votes}", listed.votes))
+}
+
+/// Admits the nodes of a request that are not listed yet.
+pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
+    let lock = run.step("take the cluster's lock", |run| {
+        let deadline = run.deadline.within(run.node, Duration::from_secs(30));
+        Ok((ClusterLock::take(run.node, LOCK, deadline)?, LOCK.to_owned()))
+    })?;
+    let conf = observe::shared_conf(run.node)?.context("this node is in no cluster")?;
+    ensure!(
+        conf.cluster_name() == Some(&request.cluster_name),
+        "this node is in cluster {:?}, not {:?}",
+        conf.cluster_name().unwrap_or_default(),
+        request.cluster_name
+    );
+    let standing = Standing::of(run.node, &conf)?;
+    let decision = decide(&standing, &request.nodes).map_err(|faults| anyhow::anyhow!(faults.join("; ")))?;
+    let before = standing.nodes.len();
+    run.mark("nodes_before", &before.to_string())?;
+    for newcomer in &decision.admit {
+        run.step(&format!("admit {}", newcomer.name), |run| {
+            run.mark(&format!("admitted_{}", newcomer.name), "begun")?;
+            let version = admit(run, newcomer)?;
+            run.mark(&format!("admitted_{}", newcomer.name), &version.to_string())?;
+            Ok(((), format!("listed in config version {version}")))
+        })?;
+        lock.renew();
+    }
+    let names: Vec<&String> = decision.admit.iter().map(|newcomer| &newcomer.name).collect();
+    Ok(json!({ "admitted": names, "nodes_before": before }))
+}
+
+fn admit(run: &Run<'_>, newcomer: &Newcomer) -> anyhow::Result<u64> {
+    let node = run.node;
+    let mut args = vec!["create".to_owned(), format!("/cluster/config/nodes/{}", newcomer.name)];
+    for (link, address) in &newcomer.links {
+        args.extend([format!("--link{link}"), address.clone()]);
+    }
+    let mut option = |name: &str, value: Option<u32>| {
+        args.extend(value.into_iter().flat_map(|value| [name.to_owned(), value.to_string()]));
+    };
+    option("--nodeid", newcomer.nodeid);
+    option("--votes", newcomer.votes);
+    args.extend(["--apiversion", "1", "--output-format", "json"].map(str::to_owned));
+    let output = node.run(&Cmd::new("pvesh", args, run.deadline.left(node)))?;
+    // Its standard output holds the authkey: it is neither kept nor shown.
+    let stderr = output.stderr.trim().replace('\n', " | ");
+    drop(zeroize::Zeroizing::new(output.stdout));
+    let deadline = run.deadline.within(node, Duration::from_secs(10));
+    deadline
+        .wait(node, &format!("corosync.conf to list {:?}", newcomer.name), Duration::from_millis(100), || {
+            let listed =
+                observe::shared_conf(node)?.and_then(|conf| Some((conf.node(&newcomer.name)?, conf)));
+            match listed {
+                Some((listed, conf)) if difference(&listed, newcomer).is_none() => {
+                    // pmxcfs copies the file to corosync, which reloads it: a later change must find it done.
+                    let local = node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok());
+                    match local.and_then(|local| local.config_version()) == conf.config_version() {
+                        true => Ok(Progress::Done(conf.config_version().unwrap_or(0))),
+                        false => Ok(Progress::Pending("corosync has not got the new file yet".to_owned())),
+                    }
+                }
+                Some((listed, _)) => Ok(Progress::Pending(format!("it is listed as {listed:?}"))),
+                None => Ok(Progress::Pending("it is not listed".to_owned())),
+            }
+        })
+        .with_context(|| format!("pvesh did not admit {:?}: {stderr}", newcomer.name))
+}
+
+/// The join material of a listed node, sealed to its key.
+pub fn sealed_material(node: &Node, name: &str, public_key: &str) -> anyhow::Result<String> {
+    let text = node.read(crate::gather::SHARED_CONF)?.context("this node is in no cluster")?;
+    let conf = CorosyncConf::parse(&text).context("cannot read \"/etc/pve/corosync.conf\"")?;
+    ensure!(conf.node(name).is_some(), "node {name:?} is not listed in corosync.conf: admit it first");
+    let key = node.read_bytes(AUTHKEY)?.with_context(|| format!("{AUTHKEY:?} is missing on this member"))?;
+    let version = conf.config_version().context("corosync.conf has no config_version")?;
+    let cluster = conf.cluster_name().unwrap_or_default();
+    Material::new(node, cluster, name, &text, version, AuthKey::new(key)?).seal(public_key)
+}
+
+#[cfg(test)]
+mod tests;

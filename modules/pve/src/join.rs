@@ -1,0 +1,192 @@
+//! Makes this node a member of a cluster, wholly or not at all: a snapshot first, then one of the methods, then
+//! what makes a member complete, and the way back when any of it fails. Which nodes may join, and when, is
+//! decided before (`join::check`).
+
+mod api;
+mod brokered;
+pub mod check;
+mod finish;
+mod rollback;
+
+use std::net::IpAddr;
+
+use anyhow::ensure;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::https::Fingerprint;
+use crate::observe::{self, LinkAddress};
+use crate::operation::Run;
+use crate::snapshot::{self, Snapshot};
+use crate::{Node, seal, sshd};
+pub use finish::is_complete;
+pub use rollback::undo;
+
+/// pmxcfs' database, with what SQLite keeps beside it.
+const DATABASE: [&str; 3] = [
+    "/var/lib/pve-cluster/config.db",
+    "/var/lib/pve-cluster/config.db-wal",
+    "/var/lib/pve-cluster/config.db-shm",
+];
+/// What a join changes for corosync and PVE's services, outside /etc/pve (`PVE/Cluster/Setup.pm`).
+const SYSTEM_FILES: [&str; 5] = [
+    "/etc/corosync",
+    "/var/lib/corosync",
+    "/etc/ssh/ssh_known_hosts",
+    "/etc/cron.d/vzdump",
+    "/root/etc_cron_vzdump.org",
+];
+/// What lets root in: brought back last, when everything else is as it was.
+const ACCESS_FILES: [&str; 3] = ["/etc/ssh/sshd_config", sshd::DROP_IN, "/root/.ssh"];
+/// PVE moves root's keys here before it even logs in to the other side.
+const PVE_KEYS: &str = "/etc/pve/priv/authorized_keys";
+
+/// The membership that is wanted.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Request {
+    /// Cluster name.
+    pub cluster_name: String,
+    /// This node's name.
+    pub node: String,
+    /// Its links.
+    pub links: Vec<LinkAddress>,
+    /// Nodes the cluster had before.
+    pub nodes_before: usize,
+    /// The way in.
+    pub how: How,
+}
+
+/// Ways into a cluster.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "method", rename_all = "snake_case")]
+pub enum How {
+    /// With material that a member sealed to this node's key.
+    Brokered {
+        /// The sealed text.
+        material: String,
+    },
+    /// With root's password, proved before, over a member's API.
+    Api {
+        /// The member.
+        peer: IpAddr,
+        /// Its certificate.
+        fingerprint: Fingerprint,
+        /// Root's password there.
+        #[serde(serialize_with = "expose")]
+        password: SecretString,
+        /// Node id; the lowest free one when none is given.
+        nodeid: Option<u32>,
+        /// Votes; 1 when none are given.
+        votes: Option<u32>,
+    },
+    /// It is a member already, and what makes a member complete is missing.
+    Finish,
+}
+
+impl Request {
+    /// What the operation is about: the same for every method, since it is the same join.
+    pub fn target(&self) -> String {
+        target(&self.node, &self.cluster_name)
+    }
+
+    /// The method's word.
+    pub fn method(&self) -> &'static str {
+        match self.how {
+            How::Brokered { .. } => "brokered",
+            How::Api { .. } => "api",
+            How::Finish => "finish",
+        }
+    }
+}
+
+/// What a join of a node into a cluster is called.
+pub fn target(node: &str, cluster_name: &str) -> String {
+    format!("{node} into {cluster_name:?}")
+}
+
+/// Joins.
+pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
+    run.mark("nodes_before", &request.nodes_before.to_string())?;
+    run.mark("cluster_name", &request.cluster_name)?;
+    if !matches!(request.how, How::Finish) {
+        run.step("take a snapshot", |run| {
+            let id = run.id().to_owned();
+            let mut snapshot = Snapshot::begin(run.node, &id)?;
+            run.mark("snapshot", &id)?;
+            snapshot.take(&ACCESS_FILES)?;
+            snapshot.take(&SYSTEM_FILES)?;
+            snapshot.take(&[PVE_KEYS])?;
+            Ok(((), "corosync's, sshd's and root's files".to_owned()))
+        })?;
+        run.step("keep root's keys on this node", |run| {
+            run.mark("access", "kept")?;
+            Ok(((), sshd::keep_own_keys(run.node)?))
+        })?;
+    }
+    match &request.how {
+        How::Brokered { material } => brokered::run(run, &request, material)?,
+        How::Api { peer, fingerprint, password, nodeid, votes } => {
+            let options =
+                api::Options { peer: *peer, fingerprint: *fingerprint, nodeid: *nodeid, votes: *votes };
+            api::run(run, &request, &options, password)?;
+        }
+        How::Finish => {
+            finish::wait_for_membership(run, &request)?;
+            finish::complete(run, &request)?;
+        }
+    }
+    let result = run.step("look from this side", |run| {
+        let view = observe::wait_until_quorate(run.node, &request.cluster_name, &[], run.deadline)?;
+        ensure!(
+            view.members.contains(&request.node),
+            "pmxcfs shows {} online and not this node",
+            view.members.join(", ")
+        );
+        let fingerprint = observe::own_certificate(run.node)?;
+        let detail = format!("{} online, config version {}", view.members.join(", "), view.config_version);
+        let result = json!({
+            "node": request.node,
+            "cluster": view.cluster,
+            "config_version": view.config_version,
+            "members": view.members,
+            "fingerprint": fingerprint,
+        });
+        Ok((result, detail))
+    })?;
+    // The key has served its one join, and the snapshot holds keys of a node that is no more.
+    seal::forget_key(run.node)?;
+    snapshot::discard(run.node, run.id())?;
+    Ok(result)
+}
+
+/// What this node shows after a join that failed, so that a member may take it off its list.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+pub struct StoppedProof {
+    /// Node name.
+    pub node: String,
+    /// corosync does not run.
+    pub is_corosync_stopped: bool,
+    /// Neither corosync.conf nor authkey are there.
+    pub is_configuration_gone: bool,
+}
+
+/// Looks whether corosync of this node is stopped and has nothing to start with.
+pub fn stopped_proof(node: &Node, name: &str) -> anyhow::Result<StoppedProof> {
+    let status = crate::quorumtool::query(node, std::time::Duration::from_secs(10))?;
+    let files = [crate::gather::LOCAL_CONF, crate::gather::AUTHKEY];
+    Ok(StoppedProof {
+        node: name.to_owned(),
+        is_corosync_stopped: status.is_none(),
+        is_configuration_gone: !files.iter().any(|path| node.exists(path)),
+    })
+}
+
+/// Into the file that only root reads and that the unit removes at once, and nowhere else.
+fn expose<S: serde::Serializer>(secret: &SecretString, serializer: S) -> Result<S::Ok, S::Error> {
+    use secrecy::ExposeSecret;
+    serializer.serialize_str(secret.expose_secret())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! The way in with root's password: `pvecm add` under the pinned fingerprint, the password on its standard
+//! input. It exits 0 on every failure and waits for quorum without end, so it is killed at the deadline with
+//! all it started, and only the state afterwards counts.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::{DATABASE, Request, finish};
+use crate::create::link_value;
+use crate::gather::AUTHKEY;
+use crate::https::Fingerprint;
+use crate::observe;
+use crate::operation::Run;
+use crate::snapshot::Snapshot;
+use crate::{Cmd, Node, Progress};
+
+/// Beside the password.
+pub(super) struct Options {
+    pub peer: IpAddr,
+    pub fingerprint: Fingerprint,
+    pub nodeid: Option<u32>,
+    pub votes: Option<u32>,
+}
+
+pub(super) fn run(
+    run: &mut Run<'_>,
+    request: &Request,
+    options: &Options,
+    password: &SecretString,
+) -> anyhow::Result<()> {
+    run.step("copy the database", |run| {
+        let id = run.id().to_owned();
+        let mut snapshot = Snapshot::open(run.node, &id)?.context("the snapshot is gone")?;
+        copy_quiet_database(run, &mut snapshot)?;
+        Ok(((), "while nothing wrote to it".to_owned()))
+    })?;
+    run.step("pvecm add", |run| {
+        run.mark("pvecm", "add")?;
+        let mut line = SecretString::from(format!("{}\n", password.expose_secret()));
+        let cmd = Cmd::new("pvecm", command(request, options), run.deadline.left(run.node));
+        let outcome = run.node.run(&cmd.stdin(std::mem::take(&mut line)));
+        let output = match outcome {
+            Ok(output) => output,
+            Err(error) => {
+                stop_what_runs(run.node);
+                return Err(anyhow::Error::new(error)).with_context(|| task_log(run.node));
+            }
+        };
+        let told = output.tail().replace('\n', " | ");
+        // Without an authkey it failed before it changed corosync; quorum would be waited for in vain.
+        if !run.node.exists(AUTHKEY) {
+            anyhow::bail!("pvecm add joined nothing: {told}{}", task_log(run.node));
+        }
+        run.mark("api", "restarted")?;
+        Ok(((), told))
+    })?;
+    // What is left is watched: pvecm add has waited for quorum, or has given up because corosync failed.
+    run.step("wait for quorum", |run| {
+        let deadline = run.deadline.within(run.node, Duration::from_secs(30));
+        let view = observe::wait_until_quorate(run.node, &request.cluster_name, &[], deadline)
+            .with_context(|| format!("pvecm add ended without membership{}", task_log(run.node)))?;
+        Ok(((), format!("config version {}", view.config_version)))
+    })?;
+    if finish::is_complete(run.node, &request.node) {
+        finish::wait_for_api(run)
+    } else {
+        finish::complete(run, request)
+    }
+}
+
+fn command(request: &Request, options: &Options) -> Vec<String> {
+    let mut args = vec!["add".to_owned(), options.peer.to_string()];
+    args.extend(["--fingerprint".to_owned(), options.fingerprint.to_string()]);
+    for link in &request.links {
+        args.extend([format!("--link{}", link.number), link_value(link)]);
+    }
+    let mut option = |name: &str, value: Option<u32>| {
+        args.extend(value.into_iter().flat_map(|value| [name.to_owned(), value.to_string()]));
+    };
+    option("--nodeid", options.nodeid);
+    option("--votes", options.votes);
+    args
+}
+
+/// Copies database and write-ahead log between two writes of pmxcfs: as it runs, a copy counts only when
+/// neither file changed meanwhile. The shared-memory index is left out: SQLite makes it anew.
+fn copy_quiet_database(run: &Run<'_>, snapshot: &mut Snapshot<'_>) -> anyhow::Result<()> {
+    let files = &DATABASE[..2];
+    let stamp = || -> Vec<Option<(u64, std::time::SystemTime)>> {
+        let of = |path: &&str| std::fs::metadata(run.node.path(path)).ok();
+        files.iter().map(|path| of(path).and_then(|meta| Some((meta.len(), meta.modified().ok()?)))).collect()
+    };
+    run.deadline.wait(run.node, "pmxcfs to rest for a moment", Duration::from_millis(50), || {
+        let before = stamp();
+        snapshot.take(files)?;
+        match stamp() == before {
+            true => Ok(Progress::Done(())),
+            false => Ok(Progress::Pending("its database changed while it was copied".to_owned())),
+        }
+    })
+}
+
+/// Kills whatever this operation's unit still runs beside this process: PVE's worker leaves the process group
+/// of the `pvecm` that started it.
+pub(super) fn stop_what_runs(node: &Node) {
+    let unit = node.read("/proc/self/cgroup").ok().flatten().unwrap_or_default();
+    let Some(group) = unit.lines().find_map(|line| line.strip_prefix("0::")) else { return };
+    if !group.ends_with(crate::operation::UNIT) {
+        return;
+    }
+    let own = std::process::id().to_string();
+    let listed = node.read(&format!("/sys/fs/cgroup{group}/cgroup.procs")).ok().flatten().unwrap_or_default();
+    let others = listed.lines().filter(|pid| *pid != own).map(str::to_owned);
+    let args: Vec<String> = ["-KILL".to_owned()].into_iter().chain(others).collect();
+    if args.len() > 1 {
+        // One that has ended meanwhile is what was wanted.
+        let _ = node.run(&Cmd::new("kill", args, Duration::from_secs(5)));
+    }
+}
+
+/// The end of the log of PVE's latest join task on this node.
+fn task_log(node: &Node) -> String {
+    let dir = "/var/log/pve/tasks";
+    let mut latest: Option<(String, String)> = None;
+    for digit in node.list(dir).unwrap_or_default() {
+        for upid in node.list(&format!("{dir}/{digit}")).unwrap_or_default() {
+            // UPID:node:pid:pstart:starttime:type:id:user:
+            let fields: Vec<&str> = upid.split(':').collect();
+            let is_later = |start: &str| latest.as_ref().is_none_or(|(known, _)| known.as_str() < start);
+            if fields.get(5) == Some(&"clusterjoin") && fields.get(4).is_some_and(|start| is_later(start)) {
+                latest = Some((fields[4].to_owned(), format!("{dir}/{digit}/{upid}")));
+            }
+        }
+    }
+    let text = latest.and_then(|(_, path)| node.read(&path).ok().flatten()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    match lines[lines.len().saturating_sub(5)..].join(" | ") {
+        tail if tail.is_empty() => String::new(),
+        tail => format!("; its task log ends: {tail}"),
+    }
+}

@@ -1,0 +1,110 @@
+//! What makes a quorate member complete: its certificate of the cluster's CA, root's keys as PVE sets them up,
+//! the API restarted with the new certificate. Also what a join leaves undone when it dies late.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+
+use super::Request;
+use crate::gather::SHARED_CONF;
+use crate::observe;
+use crate::operation::Run;
+use crate::{Cmd, Node, Progress};
+
+/// How often PVE's certificate run is repeated: it loses races on /etc/pve/priv/authorized_keys with the other
+/// nodes, and then leaves a member without certificate.
+const CERTIFICATE_TRIES: u32 = 3;
+const KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
+
+/// Whether a member has what the last step of PVE's own join leaves behind.
+pub fn is_complete(node: &Node, name: &str) -> bool {
+    let own = format!("/etc/pve/nodes/{name}");
+    // updatecerts writes the certificate first and the known hosts last (`updatecerts_and_ssh`); PVE 7 knows no
+    // ssh_known_hosts of a node, so there only the certificate counts.
+    let has_others = node
+        .list("/etc/pve/nodes")
+        .unwrap_or_default()
+        .iter()
+        .any(|other| other != name && node.exists(&format!("/etc/pve/nodes/{other}/ssh_known_hosts")));
+    node.exists(&format!("{own}/pve-ssl.pem"))
+        && (!has_others || node.exists(&format!("{own}/ssh_known_hosts")))
+}
+
+/// Waits until this node is a quorate member and has the cluster's files.
+pub(super) fn wait_for_membership(run: &mut Run<'_>, request: &Request) -> anyhow::Result<()> {
+    run.step("wait for quorum", |run| {
+        let view = observe::wait_until_quorate(run.node, &request.cluster_name, &[], run.deadline)?;
+        let others = wait_for_files(run, request)?;
+        Ok(((), format!("config version {}, files of {}", view.config_version, others.join(", "))))
+    })
+}
+
+fn wait_for_files(run: &Run<'_>, request: &Request) -> anyhow::Result<Vec<String>> {
+    let node = run.node;
+    run.deadline.wait(node, "/etc/pve to show the cluster's files", Duration::from_millis(100), || {
+        if node.read(SHARED_CONF)?.is_none() {
+            return Ok(Progress::Pending(format!("no {SHARED_CONF}")));
+        }
+        let mut others = node.list("/etc/pve/nodes")?;
+        others.retain(|name| *name != request.node);
+        match others.is_empty() {
+            true => Ok(Progress::Pending("no other node in /etc/pve/nodes".to_owned())),
+            false => Ok(Progress::Done(others)),
+        }
+    })
+}
+
+/// Gives the member its certificate and keys, and the API the new certificate.
+pub(super) fn complete(run: &mut Run<'_>, request: &Request) -> anyhow::Result<()> {
+    let known_hosts = linked_known_hosts(run.node)?;
+    run.step("pvecm updatecerts --force", |run| {
+        let mut last = String::new();
+        for attempt in 1..=CERTIFICATE_TRIES {
+            observe::wait_until_writable(run.node, run.deadline)?;
+            let cmd = Cmd::new("pvecm", ["updatecerts", "--force"], run.deadline.left(run.node));
+            let output = run.node.run(&cmd)?;
+            last = output.tail().replace('\n', " | ");
+            if is_complete(run.node, &request.node) && output.is_success() {
+                return Ok(((), format!("attempt {attempt}: {last}")));
+            }
+        }
+        ensure!(
+            is_complete(run.node, &request.node),
+            "this node has no certificate of the cluster after {CERTIFICATE_TRIES} runs of \"pvecm updatecerts \
+             --force\": {last}"
+        );
+        Ok(((), last))
+    })?;
+    if let Some(text) = known_hosts {
+        // PVE takes its link out of the way (`ssh_unmerge_known_hosts`): the list belongs to this node again.
+        run.node.remove(KNOWN_HOSTS)?;
+        run.node.write(KNOWN_HOSTS, text.as_bytes(), crate::FileMode::Public)?;
+    }
+    run.step("restart the API", |run| {
+        run.mark("api", "restarted")?;
+        let units = ["reload-or-restart", "pvedaemon", "pveproxy"];
+        observe::systemctl(run.node, &units, run.deadline.left(run.node))?;
+        Ok(((), "pvedaemon, pveproxy".to_owned()))
+    })?;
+    wait_for_api(run)
+}
+
+/// Waits until the API serves the certificate that is in /etc/pve.
+pub(super) fn wait_for_api(run: &mut Run<'_>) -> anyhow::Result<()> {
+    run.step("wait for the API", |run| {
+        let address = observe::own_address(run.node)?;
+        let fingerprint = observe::wait_for_api(run.node, address, run.deadline)?;
+        Ok(((), format!("serves {fingerprint}")))
+    })
+}
+
+/// The known hosts where they are a link into pmxcfs, as older versions made it.
+fn linked_known_hosts(node: &Node) -> anyhow::Result<Option<String>> {
+    let is_link = std::fs::symlink_metadata(node.path(KNOWN_HOSTS)).is_ok_and(|meta| meta.is_symlink());
+    if !is_link {
+        return Ok(None);
+    }
+    node.read("/etc/pve/priv/known_hosts")
+        .map(|text| Some(text.unwrap_or_default()))
+        .context("cannot read the cluster's known hosts")
+}

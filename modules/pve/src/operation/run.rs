@@ -1,0 +1,150 @@
+//! One operation while it runs: its steps go to the journal as they begin and end. Knows no kind of operation.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::journal::{self, Journal, State, Step};
+use super::work::{self, Work};
+use crate::audit::{self, Entry, Origin};
+use crate::deadline::Expired;
+use crate::{Cmd, Deadline, Node, RunError};
+
+/// An operation that runs now.
+pub struct Run<'a> {
+    /// The node it changes.
+    pub node: &'a Node,
+    /// When it must have ended.
+    pub deadline: Deadline,
+    journal: Journal,
+}
+
+impl<'a> Run<'a> {
+    /// Takes up the operation of a journal.
+    pub(super) fn new(node: &'a Node, journal: Journal, timeout: Duration) -> Self {
+        Self { node, deadline: Deadline::after(node, timeout), journal }
+    }
+
+    /// Does one step; its detail text is what was seen.
+    pub fn step<T>(
+        &mut self,
+        name: &str,
+        work: impl FnOnce(&mut Self) -> anyhow::Result<(T, String)>,
+    ) -> anyhow::Result<T> {
+        let began = self.node.monotonic();
+        let index = self.journal.steps.len();
+        let step = Step { name: name.to_owned(), status: "running".to_owned(), ..Step::default() };
+        self.journal.steps.push(step);
+        self.journal.save(self.node)?;
+        let outcome = work(self);
+        let elapsed = self.node.monotonic().saturating_sub(began).as_secs_f64();
+        let step = &mut self.journal.steps[index];
+        step.elapsed = (elapsed * 1000.0).round() / 1000.0;
+        match &outcome {
+            Ok((_, detail)) => {
+                "ok".clone_into(&mut step.status);
+                step.detail.clone_from(detail);
+            }
+            Err(error) => {
+                "failed".clone_into(&mut step.status);
+                step.detail = format!("{error:#}");
+            }
+        }
+        self.journal.save(self.node)?;
+        outcome.map(|(value, _)| value)
+    }
+
+    /// Id of the operation.
+    pub fn id(&self) -> &str {
+        &self.journal.id
+    }
+
+    /// Notes what undoing must know, before the change that would have to be undone.
+    pub fn mark(&mut self, name: &str, value: &str) -> anyhow::Result<()> {
+        self.journal.marks.insert(name.to_owned(), value.to_owned());
+        self.journal.save(self.node)
+    }
+
+    /// A note made earlier.
+    pub fn marked(&self, name: &str) -> Option<&str> {
+        self.journal.marks.get(name).map(String::as_str)
+    }
+
+    /// Runs the work to its end, undoes it if it fails, and closes the journal and the audit entry.
+    pub(super) fn execute(mut self, work: Work, origin: &Origin) -> anyhow::Result<()> {
+        let began = self.node.monotonic();
+        let entry = work.audit_entry();
+        match work.run(&mut self) {
+            Ok(result) => self.close(State::Succeeded, result, None)?,
+            Err(error) => self.fail(&error)?,
+        }
+        self.record(entry, origin, began)
+    }
+
+    /// Undoes what an operation left behind whose process is gone.
+    pub(super) fn recover(mut self, origin: &Origin) -> anyhow::Result<()> {
+        let began = self.node.monotonic();
+        let entry = Entry { subjects: vec![self.journal.target.clone()], ..Entry::default() };
+        if let Some(step) = self.journal.steps.last_mut().filter(|step| step.status == "running") {
+            "failed".clone_into(&mut step.status);
+            "cut off".clone_into(&mut step.detail);
+        }
+        self.fail(&anyhow::anyhow!("its process was killed before it ended"))?;
+        self.record(entry, origin, began)
+    }
+
+    fn fail(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
+        let mut text = format!("{error:#}");
+        if is_time_out(error)
+            && let Some(tail) = corosync_tail(self.node)
+        {
+            text.push_str(&format!("; corosync said last: {tail}"));
+        }
+        self.journal.error = Some(text.clone());
+        // Undoing has its own time: the deadline of the work is what has often just passed.
+        self.deadline = Deadline::after(self.node, super::UNDO_TIME);
+        match work::undo(self.journal.kind, self) {
+            Ok(true) => self.close(State::RolledBack, Value::Null, Some(text)),
+            Ok(false) => self.close(State::Failed, Value::Null, Some(text)),
+            Err(undo) => {
+                let text = format!("{text}; and what it had changed could not be undone: {undo:#}");
+                self.close(State::Failed, Value::Null, Some(text))
+            }
+        }
+    }
+
+    fn close(&mut self, state: State, result: Value, error: Option<String>) -> anyhow::Result<()> {
+        self.journal.state = state;
+        self.journal.result = result;
+        self.journal.error = error;
+        self.journal.save(self.node)
+    }
+
+    fn record(&self, entry: Entry, origin: &Origin, began: Duration) -> anyhow::Result<()> {
+        let entry = Entry {
+            node: crate::observe::own_name(self.node).unwrap_or_default(),
+            operation: self.journal.kind.word().to_owned(),
+            who: origin.clone(),
+            result: self.journal.state.word().to_owned(),
+            duration: self.node.monotonic().saturating_sub(began).as_secs_f64(),
+            id: Some(self.journal.id.clone()),
+            ..entry
+        };
+        audit::append(self.node, entry)?;
+        journal::prune(self.node)
+    }
+}
+
+fn is_time_out(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .any(|cause| cause.is::<Expired>() || matches!(cause.downcast_ref(), Some(RunError::TimedOut { .. })))
+}
+
+/// The last lines of corosync's journal, on one line.
+pub fn corosync_tail(node: &Node) -> Option<String> {
+    let args = ["-u", "corosync", "-n", "12", "-o", "cat", "--no-pager", "-q"];
+    let output = node.run(&Cmd::new("journalctl", args, Duration::from_secs(5))).ok()?;
+    let lines: Vec<&str> = output.stdout.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    (!lines.is_empty()).then(|| lines.join(" | "))
+}

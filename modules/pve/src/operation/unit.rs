@@ -1,0 +1,124 @@
+//! Where an operation runs: a transient systemd unit that executes a lasting copy of this program, or this
+//! process where the host can start nothing apart. Secrets reach the unit in a file that only root reads and
+//! that the unit removes before it begins.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{Journal, Run, UNDO_TIME, Work};
+use crate::audit::Origin;
+use crate::node::FileMode;
+use crate::seal::RUNTIME_DIR;
+use crate::{Cmd, Node};
+
+/// Name of the unit: one operation at a time.
+pub const NAME: &str = "sddc-pve-operation.service";
+/// The program's word for running an operation, followed by its id.
+pub const COMMAND: &str = "__operation";
+const PROGRAM_DIR: &str = concat!("/usr/local/lib/sddc-pve/", env!("CARGO_PKG_VERSION"));
+
+/// What the unit is told.
+#[derive(Deserialize, Serialize)]
+struct Assignment {
+    /// What to do; nothing: undo what the journal says.
+    work: Option<Work>,
+    origin: Origin,
+    timeout: u64,
+}
+
+/// Begins the operation of a journal; returns when its process has begun, or, in this process, has ended.
+pub(super) fn start(
+    node: &Node,
+    journal: &Journal,
+    work: Option<Work>,
+    origin: &Origin,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    let Some(source) = node.own_program() else {
+        return execute(node, journal.clone(), work, origin, timeout);
+    };
+    let program = install(node, &source)?;
+    let assignment = Assignment { work, origin: origin.clone(), timeout: timeout.as_secs() };
+    let text = Zeroizing::new(serde_json::to_vec(&assignment).context("an operation can't be written down")?);
+    node.create_private_dir(RUNTIME_DIR)?;
+    node.write(&assignment_path(&journal.id), &text, FileMode::Private)?;
+    let limit = (timeout + UNDO_TIME + Duration::from_secs(30)).as_secs();
+    let args = [
+        format!("--unit={NAME}"),
+        format!("--description=sddc.pve: {}", journal.title()),
+        "--collect".to_owned(),
+        "--quiet".to_owned(),
+        "--service-type=exec".to_owned(),
+        // A backstop only: the operation keeps its own deadline.
+        format!("--property=RuntimeMaxSec={limit}"),
+        "--property=UMask=0077".to_owned(),
+        "--".to_owned(),
+        program,
+        COMMAND.to_owned(),
+        journal.id.clone(),
+    ];
+    let started = node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30)));
+    if let Err(error) = started {
+        node.remove(&assignment_path(&journal.id))?;
+        let mut journal = journal.clone();
+        journal.state = super::State::Failed;
+        journal.error = Some(format!("{error:#}"));
+        journal.save(node)?;
+        return Err(error.context("cannot start the operation as a transient systemd unit"));
+    }
+    Ok(())
+}
+
+/// The entry of the lasting copy: runs the operation of an id to its end. Success means that the journal was
+/// closed, whatever it says.
+pub fn run_unit(node: &Node, id: &str) -> anyhow::Result<()> {
+    let path = assignment_path(id);
+    let text = node.read_bytes(&path)?.map(Zeroizing::new);
+    node.remove(&path)?;
+    let text = text.with_context(|| format!("no operation {id:?} waits in {RUNTIME_DIR:?}"))?;
+    let assignment: Assignment = serde_json::from_slice(&text)
+        .map_err(|_| anyhow::anyhow!("operation {id:?} is of another form than this program knows"))?;
+    drop(text);
+    let journal = Journal::load(node, id)?.with_context(|| format!("operation {id:?} has no journal"))?;
+    execute(node, journal, assignment.work, &assignment.origin, Duration::from_secs(assignment.timeout))
+}
+
+/// Whether the unit exists and has not ended.
+pub(super) fn is_alive(node: &Node) -> anyhow::Result<bool> {
+    if node.own_program().is_none() {
+        return Ok(false);
+    }
+    let output = node.run(&Cmd::new("systemctl", ["is-active", NAME], Duration::from_secs(10)))?;
+    Ok(matches!(output.stdout.trim(), "active" | "activating" | "deactivating" | "reloading"))
+}
+
+fn execute(
+    node: &Node,
+    journal: Journal,
+    work: Option<Work>,
+    origin: &Origin,
+    timeout: Duration,
+) -> anyhow::Result<()> {
+    let run = Run::new(node, journal, timeout);
+    match work {
+        Some(work) => run.execute(work, origin),
+        None => run.recover(origin),
+    }
+}
+
+/// Copies this program to where it stays; a running older copy keeps its own file.
+fn install(node: &Node, source: &std::path::Path) -> anyhow::Result<String> {
+    let bytes = std::fs::read(source).with_context(|| format!("cannot read own program {source:?}"))?;
+    ensure!(bytes.starts_with(b"\x7fELF"), "own program {source:?} is no program");
+    node.create_public_dir(PROGRAM_DIR)?;
+    let path = format!("{PROGRAM_DIR}/pve");
+    node.write(&path, &bytes, FileMode::Program)?;
+    Ok(path)
+}
+
+fn assignment_path(id: &str) -> String {
+    format!("{RUNTIME_DIR}/{id}.assignment")
+}
