@@ -1,0 +1,39 @@
+//! The scenarios: each makes the state in which transcripts were recorded and runs them there.
+
+mod api;
+mod create;
+mod filesystem;
+mod join;
+mod members;
+mod removal;
+mod standalone;
+mod two_links;
+
+use crate::session::Session;
+
+/// A name and what is done under it.
+pub type Scenario = (&'static str, fn(&mut Session<'_>));
+
+/// All of them, the longest first so that they end together.
+pub const ALL: &[Scenario] = &[
+    ("without-quorum", members::without_quorum),
+    ("join-refusals", join::refusals),
+    ("removal", removal::removal),
+    ("separation", removal::separation),
+    ("same-name", removal::same_name),
+    ("three-nodes", members::three_nodes),
+    ("join", join::success),
+    ("join-ssh", join::over_ssh),
+    ("two-links", two_links::two_links),
+    ("two-links-errors", two_links::errors),
+    ("api-join", api::join),
+    ("api-create", api::create),
+    ("concurrent-join", api::concurrent_join),
+    ("admission", members::admission),
+    ("standalone", standalone::commands),
+    ("standalone-api", standalone::api),
+    ("create-refusals", create::refusals),
+    ("create-unusable", create::unusable),
+    ("create", create::success),
+    ("filesystem", filesystem::filesystem),
+];

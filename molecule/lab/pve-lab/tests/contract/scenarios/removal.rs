@@ -1,0 +1,37 @@
+//! Removal of nodes, separation without reinstallation, and the same name again (golden 17 to 19).
+
+use crate::session::Session;
+
+const NODES: [&str; 3] = ["pve1", "pve2", "pve3"];
+
+pub fn removal(session: &mut Session<'_>) {
+    let folder = "17-delnode";
+    session.cluster(&NODES);
+    session.bench.kill("pve3");
+    session.until_quorate("pve1", 2);
+    // What 13 left on the recorded cluster.
+    session.must("pve1", "mkdir /etc/pve/nodes/pve8 /etc/pve/nodes/pve9");
+    session.sequence(folder, "before delnode-offline-success after delnode-again");
+    session.sequence(folder, "http-DELETE-no-csrf http-DELETE-self http-DELETE-unknown");
+    session.bench.boot("pve3");
+    session.all("17-delnode/removed-node-booted-*");
+}
+
+pub fn separation(session: &mut Session<'_>) {
+    session.cluster(&NODES);
+    session.bench.kill("pve3");
+    session.until_quorate("pve1", 2);
+    session.must("pve1", "pvecm delnode pve3");
+    session.bench.boot("pve3");
+    session.all("18-separate-node/*");
+}
+
+pub fn same_name(session: &mut Session<'_>) {
+    session.cluster(&NODES);
+    session.bench.kill("pve3");
+    session.until_quorate("pve1", 2);
+    session.fresh(&["pve3"]);
+    session.sequence("19-rejoin-same-name", "quorate-fresh-node-same-name quorate-conf-after");
+    session.sequence("19-rejoin-same-name", "quorate-fresh-node-same-name-force");
+    session.all("19-rejoin-same-name/*");
+}
