@@ -46,32 +46,13 @@ pub struct QuorumView {
     pub members: BTreeSet<u32>,
 }
 
-/// Reads the stream of `corosync-quorumtool -m` line by line and gives a view at the end of each report.
-#[derive(Debug, Default)]
-pub struct QuorumReader {
-    quorate: Option<bool>,
-    in_members: bool,
-    members: BTreeSet<u32>,
-}
-
-impl QuorumReader {
-    /// Takes one line; gives the state so far once it is whole enough to be believed.
-    pub fn line(&mut self, line: &str) -> Option<QuorumView> {
-        let line = line.trim();
-        if let Some(word) = line.strip_prefix("Quorate:") {
-            *self = QuorumReader { quorate: Some(word.trim() == "Yes"), ..QuorumReader::default() };
-            return None;
-        }
-        if line.starts_with("Nodeid") {
-            self.in_members = true;
-            return None;
-        }
-        if !self.in_members {
-            return None;
-        }
-        let id = line.split_whitespace().next().and_then(|word| word.parse().ok())?;
-        self.members.insert(id);
-        Some(QuorumView { is_quorate: self.quorate?, members: self.members.clone() })
+impl QuorumView {
+    /// From the output of `corosync-quorumtool -s`. None when corosync did not answer.
+    pub fn from_quorumtool(text: &str) -> Option<QuorumView> {
+        let word = text.lines().find_map(|line| line.strip_prefix("Quorate:"))?;
+        let list = text.lines().skip_while(|line| !line.trim_start().starts_with("Nodeid")).skip(1);
+        let members = list.filter_map(|line| line.split_whitespace().next()?.parse().ok()).collect();
+        Some(QuorumView { is_quorate: word.trim() == "Yes", members })
     }
 }
 
@@ -91,8 +72,8 @@ mod tests {
     #[test]
     fn quorum_and_members_come_from_quorumtool() {
         let text = "Quorum information\nQuorate:          No\nVotequorum information\nMembership information\n    Nodeid      Votes Name\n         1          1 pve1 (local)\n         3          1 pve3\n";
-        let mut reader = QuorumReader::default();
-        let last = text.lines().filter_map(|line| reader.line(line)).last();
-        assert_eq!(last, Some(QuorumView { is_quorate: false, members: BTreeSet::from([1, 3]) }));
+        let view = QuorumView::from_quorumtool(text);
+        assert_eq!(view, Some(QuorumView { is_quorate: false, members: BTreeSet::from([1, 3]) }));
+        assert_eq!(QuorumView::from_quorumtool("Cannot initialize CMAP service\n"), None);
     }
 }

@@ -1,42 +1,41 @@
-//! The eye on corosync: one long-running `corosync-quorumtool -m`, whose every report is news, and a look at the
-//! configuration map after each. While corosync is away it tries again as seldom as pmxcfs does.
+//! The eye on corosync: a long-running `corosync-quorumtool -m` says that something happened, `-s` says what is. (A
+//! report of `-m` alone is not enough: it may lag one event behind, and a changed vote count gives none.) While
+//! corosync is away it tries again as seldom as pmxcfs does.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufReader, Read};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::cfs::Cfs;
-use super::cluster_info::{ClusterInfo, QuorumReader, QuorumView};
+use super::cluster_info::{ClusterInfo, QuorumView};
 use crate::delays::Step;
 
 /// How often others' changes are looked for when nobody asks.
 const TICK: Duration = Duration::from_millis(100);
-/// How often the configuration map is read again after news, and else.
-const AFTER_NEWS: Duration = Duration::from_millis(500);
-const BETWEEN_NEWS: Duration = Duration::from_secs(5);
-const NEWS_LASTS: Duration = Duration::from_secs(6);
-
-enum News {
-    Quorum(QuorumView),
-    Gone,
-}
+/// How often corosync is asked shortly after news, and else.
+const AFTER_NEWS: Duration = Duration::from_millis(300);
+const BETWEEN_NEWS: Duration = Duration::from_millis(900);
+const NEWS_LASTS: Duration = Duration::from_secs(4);
 
 /// Watches until the process ends.
 pub fn watch(cfs: &Arc<Cfs>) {
     loop {
-        let news = listen();
-        follow(cfs, &news);
+        if look(cfs) {
+            let news = listen();
+            follow(cfs, &news);
+        }
         cfs.corosync_lost();
         cfs.host.delays.take(Step::CorosyncRetry);
     }
 }
 
-/// Starts quorumtool and turns its output into news. Its pipe is line-buffered by stdbuf, else reports would wait.
-fn listen() -> Receiver<News> {
+/// A message whenever quorumtool prints; the channel closes when it ends.
+fn listen() -> Receiver<()> {
     let (sender, receiver) = channel();
     std::thread::spawn(move || {
+        // stdbuf, else its reports would wait in the pipe's buffer.
         let child = Command::new("stdbuf")
             .args(["-oL", "corosync-quorumtool", "-m"])
             .env("LC_ALL", "C")
@@ -44,58 +43,60 @@ fn listen() -> Receiver<News> {
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
-        if let Ok(mut child) = child {
-            let mut reader = QuorumReader::default();
-            let lines = child.stdout.take().map(BufReader::new);
-            for line in lines.into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
-                if let Some(view) = reader.line(&line) {
-                    if sender.send(News::Quorum(view)).is_err() {
-                        break;
-                    }
+        let Ok(mut child) = child else { return };
+        if let Some(pipe) = child.stdout.take() {
+            let mut pipe = BufReader::new(pipe);
+            let mut chunk = [0; 4096];
+            while pipe.read(&mut chunk).is_ok_and(|count| count > 0) {
+                if sender.send(()).is_err() {
+                    break;
                 }
             }
-            let _ = child.kill();
-            let _ = child.wait();
         }
-        // The receiver may be gone already: then nobody cares.
-        let _ = sender.send(News::Gone);
+        let _ = child.kill();
+        let _ = child.wait();
     });
     receiver
 }
 
-fn follow(cfs: &Cfs, news: &Receiver<News>) {
+/// Until corosync is gone.
+fn follow(cfs: &Cfs, news: &Receiver<()>) {
     let mut next_look = Instant::now();
     let mut news_until = Instant::now() + NEWS_LASTS;
     let mut conf_seen = Vec::new();
-    let mut connected = false;
     loop {
         match news.recv_timeout(TICK) {
-            Ok(News::Quorum(view)) => {
-                connected = true;
-                look(cfs);
-                cfs.quorum_seen(view);
+            Ok(()) => {
+                while news.try_recv().is_ok() {}
                 news_until = Instant::now() + NEWS_LASTS;
+                next_look = Instant::now();
             }
-            Ok(News::Gone) | Err(RecvTimeoutError::Disconnected) => return,
+            Err(RecvTimeoutError::Disconnected) => return,
             Err(RecvTimeoutError::Timeout) => cfs.tick(),
         }
         let conf = cfs.host.read("/etc/corosync/corosync.conf").unwrap_or_default();
         if conf != conf_seen {
             conf_seen = conf;
             news_until = Instant::now() + NEWS_LASTS;
-            next_look = Instant::now();
         }
-        if connected && Instant::now() >= next_look {
-            look(cfs);
+        if Instant::now() >= next_look {
+            if !look(cfs) {
+                return;
+            }
             let pause = if Instant::now() < news_until { AFTER_NEWS } else { BETWEEN_NEWS };
             next_look = Instant::now() + pause;
         }
     }
 }
 
-fn look(cfs: &Cfs) {
+/// Takes in what corosync says now; false when it says nothing.
+fn look(cfs: &Cfs) -> bool {
+    let answer = cfs.host.run(&["corosync-quorumtool", "-s"]);
+    let Some(view) = QuorumView::from_quorumtool(&answer.stdout) else { return false };
     let map = cfs.host.run(&["corosync-cmapctl"]);
     if let Some(info) = ClusterInfo::from_cmap(&map.stdout) {
         cfs.cluster_seen(info);
     }
+    cfs.quorum_seen(view);
+    true
 }
