@@ -1,12 +1,14 @@
 //! A module for tests of the entry: it does what its options tell it to, so that every way to end can be seen.
 
+use std::sync::{Arc, Barrier};
+
 use ansible_module::{
     Diff, Failure, Invocation, Kind, Module, Opt, Outcome, Relations, Ret, Spec, interrupt, redact,
 };
 
 static OPTIONS: &[Opt] = &[
     Opt::new("action", Kind::Str, &["What to do."])
-        .choices(&["ok", "change", "fail", "panic", "wait", "step", "exit", "error"])
+        .choices(&["ok", "change", "fail", "panic", "race", "wait", "step", "error"])
         .default_text("ok"),
     Opt::new("text", Kind::Str, &["Returned as O(text)."]).aliases(&["words"]),
     Opt::new("token", Kind::Str, &["A secret."]).no_log(),
@@ -43,18 +45,32 @@ fn probe(call: &Invocation) -> Result<Outcome, Failure> {
         "fail" => Err(Failure::new("it failed: try again").with("reason", "because")),
         "panic" => panic!("a defect with {}", call.params["token"]),
         "wait" => {
-            announce();
+            eprintln!("under way");
             loop {
                 std::thread::park();
             }
         }
         "step" => {
             let _step = interrupt::hold_off();
-            announce();
+            eprintln!("under way");
             while !interrupt::is_interrupted() {
                 std::thread::park_timeout(std::time::Duration::from_millis(10));
             }
-            Ok(Outcome::unchanged("the step ended"))
+            eprintln!("step done");
+            Ok(outcome)
+        }
+        "race" => {
+            let together = Arc::new(Barrier::new(8));
+            for _ in 0..8 {
+                let together = Arc::clone(&together);
+                std::thread::spawn(move || {
+                    together.wait();
+                    panic!("a defect in a thread");
+                });
+            }
+            loop {
+                std::thread::park();
+            }
         }
         "error" => {
             std::fs::read("/no/such/file")?;
@@ -62,11 +78,6 @@ fn probe(call: &Invocation) -> Result<Outcome, Failure> {
         }
         _ => Ok(outcome),
     }
-}
-
-/// Tells the test, on standard error, that the module is under way.
-fn announce() {
-    eprintln!("under way");
 }
 
 fn main() {

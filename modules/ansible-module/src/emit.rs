@@ -4,13 +4,10 @@
 //! nothing of specs.
 
 use std::io::Write;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Map, Value};
 
 use crate::redact;
-
-static IS_CLAIMED: AtomicBool = AtomicBool::new(false);
 
 /// Scrubs, prints and ends the process: 1 with `failed`, else 0.
 ///
@@ -36,12 +33,7 @@ pub fn fail(msg: String) -> ! {
 }
 
 fn print_once(line: &[u8], code: i32) -> ! {
-    if IS_CLAIMED.swap(true, Ordering::SeqCst) {
-        // Another thread prints and then ends the process, this one with it.
-        loop {
-            std::thread::park();
-        }
-    }
+    // Never released: whoever comes second waits here for the end of the process.
     let mut out = std::io::stdout().lock();
     // Nobody is left to tell when standard output is gone, so errors are dropped.
     let _ = out.write_all(line).and_then(|()| out.flush());

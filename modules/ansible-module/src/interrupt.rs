@@ -2,8 +2,8 @@
 //!
 //! A signal ends the process at once, unless the module holds it off for a step that must not be torn.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
@@ -22,17 +22,29 @@ pub fn is_interrupted() -> bool {
     IS_INTERRUPTED.load(Ordering::SeqCst)
 }
 
-/// While this lives, a signal does not end the process (for 20 seconds at most). For short steps only, such as a
-/// rename and the journal entry that belongs to it. Not to be nested.
+/// While this lives, a signal does not end the process (for 20 seconds at most); when it ends, a signal that came
+/// meanwhile does. For short steps only, such as a rename and the journal entry that belongs to it. Not to be nested.
 #[must_use]
 pub fn hold_off() -> HeldOff {
-    HeldOff { _step: STEP.lock().unwrap_or_else(std::sync::PoisonError::into_inner) }
+    HeldOff { step: Some(STEP.lock().unwrap_or_else(PoisonError::into_inner)) }
 }
 
 /// A step that a signal does not tear.
 #[derive(Debug)]
 pub struct HeldOff {
-    _step: std::sync::MutexGuard<'static, ()>,
+    step: Option<MutexGuard<'static, ()>>,
+}
+
+impl Drop for HeldOff {
+    fn drop(&mut self) {
+        self.step.take();
+        if is_interrupted() {
+            // The next step must not begin: the thread that waited for this one ends the process.
+            loop {
+                std::thread::park();
+            }
+        }
+    }
 }
 
 /// From here on a panic or a signal gives one failed JSON object.

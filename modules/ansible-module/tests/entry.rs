@@ -105,32 +105,47 @@ fn an_error_says_its_whole_chain() {
 }
 
 #[test]
+fn panics_of_many_threads_at_once_give_one_object() {
+    for _ in 0..20 {
+        let result = run(&json!({"action": "race"}));
+        let msg = result["msg"].as_str().expect("text");
+        assert!(msg.starts_with("internal error: a defect in a thread at "), "{msg}");
+    }
+}
+
+#[test]
 fn signals_end_a_run_with_one_failed_object() {
     for (signal, name) in [("-TERM", "SIGTERM"), ("-HUP", "SIGHUP"), ("-INT", "SIGINT")] {
-        let result = interrupted("wait", signal);
+        let (result, _) = interrupted("wait", signal);
         assert_eq!(result["msg"], format!("interrupted by {name} before the end: run the task again"));
         assert_eq!(result["failed"], true);
     }
 }
 
 #[test]
-fn a_signal_waits_for_a_step_that_holds_it_off() {
-    let result = interrupted("step", "-TERM");
-    assert_eq!(result["msg"], "the step ended");
-    assert_eq!(result["failed"], Value::Null);
+fn a_signal_waits_for_a_step_that_holds_it_off_and_no_next_step_begins() {
+    for _ in 0..5 {
+        let (result, errors) = interrupted("step", "-TERM");
+        assert_eq!(errors, "step done\n");
+        assert_eq!(result["msg"], "interrupted by SIGTERM before the end: run the task again");
+    }
 }
 
-fn interrupted(action: &str, signal: &str) -> Value {
+/// The result of a run that a signal hits, and what it wrote to standard error afterwards.
+fn interrupted(action: &str, signal: &str) -> (Value, String) {
     let mut child = start(&["-"]);
     let mut stdin = child.stdin.take().expect("a pipe");
     stdin.write_all(json!({"action": action}).to_string().as_bytes()).expect("written");
     drop(stdin);
+    let mut errors = BufReader::new(child.stderr.take().expect("a pipe"));
     let mut ready = String::new();
-    BufReader::new(child.stderr.as_mut().expect("a pipe")).read_line(&mut ready).expect("the module starts");
+    errors.read_line(&mut ready).expect("the module starts");
     assert_eq!(ready, "under way\n");
     let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().expect("kill runs");
     assert!(killed.success());
-    only_object(&child.wait_with_output().expect("the probe ends"))
+    let mut rest = String::new();
+    errors.read_to_string(&mut rest).expect("read");
+    (only_object(&child.wait_with_output().expect("the probe ends")), rest)
 }
 
 #[test]

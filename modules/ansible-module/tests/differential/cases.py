@@ -39,9 +39,9 @@ NUMBERS = [
 ]  # fmt: skip
 # What random text of a type is made of.
 PIECES = {
-    "int": ["0", "1", "7", "00", ".", "e", "E", "+", "-", "_", " ", "\t", "x"],
+    "int": ["0", "1", "7", "00", ".", "e", "E", "+", "-", "_", " ", "\t", "x", "\x1f"],
     "float": ["0", "1", "7", ".", "e", "E", "+", "-", "_", " ", "inf", "nan", "\x1f"],
-    "bool": ["y", "es", "n", "o", "true", "T", "F", "alse", "1", "0", " ", "\n"],
+    "bool": ["y", "es", "n", "o", "true", "T", "F", "alse", "1", "0", " ", "\n", "\x1f"],
     "dict": ["{", "}", "{'a':", "'b'", '"c"', ":", ",", " ", "[", "]", "(", ")", "1", "-2.5", "True", "None", "null", "=", "k=v", "\\",
              "'", '"', "r'", "u'x'", "#", "\n", "0x1", "_", "\u00e9", "{}", "+", "e5", "\\x41", "\\n", "'" * 3],
     "path": ["~", "/", "$", "{", "}", "HOME", "$HOME", "${HOME}", "root", "x", ".", "\u00e9", " "],
@@ -65,6 +65,10 @@ class Maker:
         case: dict[str, Any] = {"argument_spec": options}
         case.update(self.relations(options))
         case["params"] = self.params(options)
+        # Left to chance, a condition would hardly ever hold.
+        for name, value, _, _ in case.get("required_if", []):
+            if name in options and self.chance(0.5):
+                case["params"][name] = value
         return case
 
     def options(self, depth: int) -> dict[str, Any]:
