@@ -22,12 +22,13 @@ impl Tally {
             tally.failed += number_before(line, " failed") + number_before(line, " error");
             tally.ignored += number_before(line, " ignored") + number_before(line, " skipped");
         }
-        // Our own scenarios, a line each: name, verdict, duration.
+        // Our own scenarios, a line each: the verdict before or after the name.
         for line in log.lines() {
-            match line.split_whitespace().nth(1) {
-                Some("ok") => tally.passed += 1,
-                Some("FAILED") => tally.failed += 1,
-                _ => {}
+            let mut words = line.split_whitespace().take(2);
+            if words.clone().any(|word| word == "ok") {
+                tally.passed += 1;
+            } else if words.any(|word| word == "FAIL" || word == "FAILED") {
+                tally.failed += 1;
             }
         }
         tally
