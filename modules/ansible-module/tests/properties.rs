@@ -184,3 +184,12 @@ fn a_literal_of_any_depth_spares_the_stack() {
     }
     assert_eq!(parse_literal("[[[1]]]"), Some(serde_json::json!([[[1]]])));
 }
+
+#[test]
+fn an_enormous_exponent_takes_neither_time_nor_memory() {
+    for text in ["1e999999999999", "1e-999999999999", "-1E+99999999", "1e9223372036854775807"] {
+        assert!(convert(Kind::Int, &Value::from(text)).is_err(), "{text}");
+    }
+    assert_eq!(convert(Kind::Int, &Value::from("0e999999999999")), Ok(Value::from(0)));
+    assert_eq!(convert(Kind::Int, &Value::from("1e15")), Ok(Value::from(1_000_000_000_000_000_u64)));
+}

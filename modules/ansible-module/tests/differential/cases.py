@@ -9,11 +9,41 @@ import random
 from typing import Any
 
 KINDS = ["str", "int", "float", "bool", "list", "dict", "path", "raw", "json", "bytes", "bits"]
-NAMES = ["name", "state", "size", "mode", "peers", "address", "count", "token", "label", "path", "flag", "extra"]
+NAMES = [
+    "name",
+    "state",
+    "size",
+    "mode",
+    "peers",
+    "address",
+    "count",
+    "token",
+    "label",
+    "path",
+    "flag",
+    "extra",
+]
 ALIASES = ["nm", "st", "sz", "host", "addr", "cnt", "secret", "dest", "on", "opt"]
 COLLECTION = "example.test"
 
-BOOL_WORDS = ["yes", "no", "on", "off", "true", "false", "True", "FALSE", "y", "N", "t", "f", "1", "0", " yes ", "\tno\n"]
+BOOL_WORDS = [
+    "yes",
+    "no",
+    "on",
+    "off",
+    "true",
+    "false",
+    "True",
+    "FALSE",
+    "y",
+    "N",
+    "t",
+    "f",
+    "1",
+    "0",
+    " yes ",
+    "\tno\n",
+]
 STRINGS = [
     "", " ", "a", "hello", "a,b", "a,b,,c", "x=1", "k1=v1 k2=v2", "k1=v1, k2=v2", "k='a b' j=2", 'k="a,b"', "k=a\\ b",
     "a=b=c", "=", "a b=c", "a=1 b", "{}", "{", '{"a": 1}', '{"a": [1, 2, {"b": null}]}', "{'a': 1, 'b': [1, 2]}",
@@ -60,10 +90,10 @@ class Maker:
     def chance(self, probability: float) -> bool:
         return self.random.random() < probability
 
-    def case(self) -> dict[str, Any]:
-        options = self.options(depth=0)
-        case: dict[str, Any] = {"argument_spec": options}
-        case.update(self.relations(options))
+    def case(self, table: dict[str, Any] | None = None) -> dict[str, Any]:
+        """A case for a generated spec, or for a module's own, as its `--argspec` prints it."""
+        case: dict[str, Any] = dict(table) if table else self.spec()
+        options = case["argument_spec"]
         case["params"] = self.params(options)
         # Left to chance, a condition would hardly ever hold.
         for name, value, _, _ in case.get("required_if", []):
@@ -71,8 +101,14 @@ class Maker:
                 case["params"][name] = value
         return case
 
+    def spec(self) -> dict[str, Any]:
+        options = self.options(depth=0)
+        return {"argument_spec": options, **self.relations(options)}
+
     def options(self, depth: int) -> dict[str, Any]:
-        count = self.random.choice([0, 1, 1, 2, 2, 3, 4, 6]) if depth == 0 else self.random.choice([1, 1, 2, 3])
+        count = (
+            self.random.choice([0, 1, 1, 2, 2, 3, 4, 6]) if depth == 0 else self.random.choice([1, 1, 2, 3])
+        )
         names = self.random.sample(NAMES, count)
         aliases = self.random.sample(ALIASES, len(ALIASES))
         return {name: self.option(depth, aliases) for name in names}
@@ -124,7 +160,9 @@ class Maker:
             return self.random.sample([0, 1, 2, 7, 42], self.random.randint(1, 3))
         if kind == "bool":
             return [True] if self.chance(0.5) else [True, False]
-        return self.random.sample(["a", "hello", "yes", "no", "on", "true", "false", "1", "", "x"], self.random.randint(1, 4))
+        return self.random.sample(
+            ["a", "hello", "yes", "no", "on", "true", "false", "1", "", "x"], self.random.randint(1, 4)
+        )
 
     def relations(self, options: dict[str, Any]) -> dict[str, Any]:
         names = list(options) + (["absent"] if self.chance(0.05) else [])
@@ -176,13 +214,18 @@ class Maker:
             return [choice] if option["type"] == "list" else choice
         if "options" in option and roll < 0.9:
             if option["type"] == "list":
-                return [self.params(option["options"], depth=depth + 1) for _ in range(self.random.randint(0, 2))]
+                return [
+                    self.params(option["options"], depth=depth + 1) for _ in range(self.random.randint(0, 2))
+                ]
             return self.params(option["options"], depth=depth + 1)
         if option["type"] == "list":
             if self.chance(0.2):
                 return self.random.choice(STRINGS)
             inner = option.get("elements", "raw")
-            return [self.fitting(inner) if self.chance(0.9) else self.anything(0) for _ in range(self.random.randint(0, 3))]
+            return [
+                self.fitting(inner) if self.chance(0.9) else self.anything(0)
+                for _ in range(self.random.randint(0, 3))
+            ]
         return self.fitting(option["type"])
 
     def fitting(self, kind: str) -> Any:
@@ -193,7 +236,9 @@ class Maker:
             return "{" + text + "}" if kind == "dict" and self.chance(0.5) else text
         match kind:
             case "int" | "float":
-                return self.random.choice([number, str(self.random.randint(-50, 50)), self.random.choice(STRINGS[60:105]), 7])
+                return self.random.choice(
+                    [number, str(self.random.randint(-50, 50)), self.random.choice(STRINGS[60:105]), 7]
+                )
             case "bool":
                 return self.random.choice([*BOOL_WORDS, True, False, 0, 1, 1.0])
             case "dict":
@@ -201,7 +246,9 @@ class Maker:
             case "list":
                 return self.random.choice([[], ["a", 1, None], [True, 1.5], *STRINGS[:8]])
             case "json":
-                return self.random.choice([{"a": [1, "\u00e9\U0001f600", None, 1e16]}, [], ["x\n\x7f"], " [1] ", '{"a": 1}'])
+                return self.random.choice(
+                    [{"a": [1, "\u00e9\U0001f600", None, 1e16]}, [], ["x\n\x7f"], " [1] ", '{"a": 1}']
+                )
             case "bytes" | "bits":
                 return self.random.choice([*STRINGS[105:135], 1, 1024, 1.5, 2.5])
             case "path":
@@ -215,5 +262,7 @@ class Maker:
             return [self.anything(depth + 1) for _ in range(self.random.randint(0, 3))]
         if depth < 3 and roll < 0.3:
             keys = [*NAMES[:4], "it's", "\u00e9", ""]
-            return {self.random.choice(keys): self.anything(depth + 1) for _ in range(self.random.randint(0, 3))}
+            return {
+                self.random.choice(keys): self.anything(depth + 1) for _ in range(self.random.randint(0, 3))
+            }
         return self.random.choice([None, True, False, *NUMBERS, *STRINGS, *BOOL_WORDS, *SECRETS])

@@ -32,7 +32,14 @@ def validate(case: dict[str, Any]) -> dict[str, Any]:
         result = ArgumentSpecValidator(spec, **relations).validate(copy.deepcopy(case["params"]))
     except Exception as error:  # noqa: BLE001
         text = f"{type(error).__name__}: {error}"
-        return {"ok": False, "params": {}, "errors": [["Crash", text]], "warnings": [], "deprecations": [], "secrets": []}
+        return {
+            "ok": False,
+            "params": {},
+            "errors": [["Crash", text]],
+            "warnings": [],
+            "deprecations": [],
+            "secrets": [],
+        }
     params = result.validated_parameters
     doubles = [f"Both option {w['option']} and its alias {w['alias']} are set." for w in result._warnings]
     return {
@@ -41,7 +48,8 @@ def validate(case: dict[str, Any]) -> dict[str, Any]:
         "errors": [[type(error).__name__.removesuffix("Error"), error.msg] for error in result.errors.errors],
         "warnings": [*_warnings, *doubles],
         "deprecations": [
-            [d["msg"], d.get("version"), d.get("date"), d.get("collection_name")] for d in result._deprecations
+            [d["msg"], d.get("version"), d.get("date"), d.get("collection_name")]
+            for d in result._deprecations
         ],
         "secrets": {str(secret) for secret in result._no_log_values},
     }
