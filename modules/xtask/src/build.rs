@@ -1,4 +1,5 @@
-//! `cargo xtask build`: the multi-call binary `pve` that travels to the nodes: small, static, checked.
+//! `cargo xtask build`: the multi-call binary `pve` that travels to the nodes: small, static, checked. A binary over
+//! its budget is reported by the command; it can still be staged and tried.
 
 use std::path::PathBuf;
 
@@ -38,7 +39,7 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         binary.size as f64 / 1e6,
         BUDGET as f64 / 1e6,
     );
-    Ok(())
+    check_size(binary.size)
 }
 
 /// Builds for a target, or for this machine, and checks what came out.
@@ -74,7 +75,6 @@ pub fn build(project: &Project, target: Option<&str>) -> Result<Binary> {
     if !elf.is_static() {
         bail!("{} is not static: {elf:?}", path.display());
     }
-    check_size(bytes.len())?;
     Ok(Binary { path, machine: elf.machine, size: bytes.len() })
 }
 
