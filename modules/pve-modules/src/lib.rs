@@ -4,10 +4,22 @@ use ansible_module::Module;
 
 #[cfg(test)]
 mod calling;
+pub mod operating;
+pub mod pve_cluster_create;
 pub mod pve_cluster_info;
+pub mod pve_cluster_join;
+pub mod pve_cluster_member;
+pub mod pve_cluster_plan;
 pub mod pve_preflight;
 pub mod steps;
 pub mod vocabulary;
 
 /// Every module, in the order of `--help`.
-pub static MODULES: &[&Module] = &[&pve_cluster_info::MODULE, &pve_preflight::MODULE];
+pub static MODULES: &[&Module] = &[
+    &pve_cluster_create::MODULE,
+    &pve_cluster_info::MODULE,
+    &pve_cluster_plan::MODULE,
+    &pve_cluster_join::MODULE,
+    &pve_cluster_member::MODULE,
+    &pve_preflight::MODULE,
+];

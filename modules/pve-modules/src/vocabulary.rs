@@ -88,6 +88,35 @@ pub const STEPS: Ret = Ret::new("steps", Kind::List, &["The steps of the operati
     ])
     .sample(r#"[{"name": "gather facts", "status": "ok", "elapsed": 0.039, "detail": ""}]"#);
 
+/// Who is in the cluster.
+pub const MEMBERS: Ret =
+    Ret::new("members", Kind::List, &["Names of the nodes that are online, as this node sees it."])
+        .elements(Kind::Str)
+        .sample(r#"["pve1", "pve2"]"#);
+
+/// Config version of corosync.conf.
+pub const CONFIG_VERSION: Ret =
+    Ret::new("config_version", Kind::Int, &["C(config_version) of corosync.conf."]).sample("3");
+
+/// The API's certificate.
+pub const FINGERPRINT: Ret = Ret::new(
+    "fingerprint",
+    Kind::Str,
+    &["SHA-256 fingerprint of the certificate that the node's API serves."],
+);
+
+/// Whether this run began the operation.
+pub const ATTACHED: Ret = Ret::new(
+    "attached",
+    Kind::Bool,
+    &["The same operation was under way, begun by an earlier run; this run waited for its end."],
+);
+
+/// Id of an operation.
+pub const OPERATION: Ret =
+    Ret::new("operation", Kind::Str, &["Id of the operation's journal in C(/var/lib/sddc-pve/operations)."])
+        .returned("on failure of an operation, or when attached to one");
+
 /// The checks of a verdict.
 pub const CHECKS: Ret =
     Ret::new("checks", Kind::List, &["Every check and what it found."]).elements(Kind::Dict).contains(&[

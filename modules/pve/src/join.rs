@@ -10,7 +10,7 @@ mod rollback;
 
 use std::net::IpAddr;
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -158,6 +158,18 @@ pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
     seal::forget_key(run.node)?;
     snapshot::discard(run.node, run.id())?;
     Ok(result)
+}
+
+/// The address of a peer that is given as an address or a name.
+pub fn peer_address(node: &Node, peer: &str) -> anyhow::Result<IpAddr> {
+    if let Ok(address) = peer.parse() {
+        return Ok(address);
+    }
+    let addresses = crate::names::resolve(node, peer, std::time::Duration::from_secs(10))?;
+    let address = addresses.iter().find_map(|text| text.parse().ok());
+    address.with_context(|| {
+        format!("peer {peer:?} does not resolve: give its address, or put it into /etc/hosts")
+    })
 }
 
 /// What this node shows after a join that failed, so that a member may take it off its list.

@@ -52,6 +52,15 @@ pub fn own_name(node: &Node) -> anyhow::Result<String> {
     Ok(name)
 }
 
+/// An error unless this process is root.
+pub fn is_root(node: &Node) -> anyhow::Result<()> {
+    let status = node.read("/proc/self/status")?.unwrap_or_default();
+    let uids = status.lines().find_map(|line| line.strip_prefix("Uid:")).unwrap_or_default();
+    let effective = uids.split_whitespace().nth(1);
+    anyhow::ensure!(effective == Some("0"), "this must run as root: use become");
+    Ok(())
+}
+
 /// The cluster's configuration as pmxcfs has it.
 pub fn shared_conf(node: &Node) -> anyhow::Result<Option<CorosyncConf>> {
     let text = node.read(SHARED_CONF)?;

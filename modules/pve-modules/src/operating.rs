@@ -1,0 +1,148 @@
+//! What the modules that run operations have in common: settling what an earlier run left, facts before and
+//! after it, and the result or failure with all steps.
+
+use std::time::Duration;
+
+use ansible_module::{Failure, Outcome};
+use pve::facts::NodeFacts;
+use pve::gather::gather;
+use pve::observe::LinkAddress;
+use pve::operation::{self, Failed, Kind, Report, Standing, State, Work};
+use pve::{Deadline, Node};
+use serde_json::{Value, json};
+
+use crate::steps::Steps;
+
+/// How long each small program may take while facts are gathered.
+const TOOL_LIMIT: Duration = Duration::from_secs(10);
+
+/// One run of a module over a node.
+pub struct Session<'a> {
+    /// The node.
+    pub node: &'a Node,
+    /// Facts of the node.
+    pub facts: NodeFacts,
+    /// What is to be shown with the result.
+    pub warnings: Vec<String>,
+    /// The same operation was under way and has ended well.
+    pub attached: Option<Report>,
+    steps: Steps,
+    done: Vec<Value>,
+    timeout: Duration,
+    deadline: Deadline,
+}
+
+impl<'a> Session<'a> {
+    /// Settles what an earlier run left of the operation, then gathers facts. The operation's target may depend
+    /// on the node's name, so it is asked for with it.
+    pub fn begin(
+        node: &'a Node,
+        timeout: u64,
+        is_check: bool,
+        kind: Kind,
+        target: impl FnOnce(&str) -> String,
+    ) -> Result<Self, Failure> {
+        let timeout = Duration::from_secs(timeout);
+        let mut session = Self {
+            node,
+            facts: NodeFacts::default(),
+            warnings: Vec::new(),
+            attached: None,
+            steps: Steps::start(node),
+            done: Vec::new(),
+            timeout,
+            deadline: Deadline::after(node, timeout),
+        };
+        let settled = pve::observe::is_root(node)
+            .and_then(|()| pve::observe::own_name(node))
+            .and_then(|name| operation::settle_earlier(node, kind, &target(&name), timeout, is_check));
+        match settled.map_err(|error| session.failure(error))? {
+            Standing::Clear => {}
+            Standing::Recovered(text) => session.warnings.push(text),
+            Standing::Attached(report) => session.attached = Some(report),
+        }
+        session.facts = session.steps.run(node, "gather facts", || gather(node, TOOL_LIMIT));
+        Ok(session)
+    }
+
+    /// Runs a step that only reads.
+    pub fn look<T>(
+        &mut self,
+        name: &'static str,
+        step: impl FnOnce(&Node) -> anyhow::Result<T>,
+    ) -> Result<T, Failure> {
+        let node = self.node;
+        self.steps.attempt(node, name, || step(node)).map_err(|error| self.failure(error))
+    }
+
+    /// Runs an operation with the time that is left.
+    pub fn perform(&mut self, work: Work) -> Result<Value, Failure> {
+        let left = self.deadline.left(self.node).max(Duration::from_secs(1));
+        match operation::perform(self.node, work, left) {
+            Ok(report) => {
+                self.done.extend(report.steps.iter().map(|step| json!(step)));
+                Ok(report.result)
+            }
+            Err(error) => Err(self.failure(error)),
+        }
+    }
+
+    /// Seconds of the whole operation.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// A failure with every reason and the steps so far.
+    pub fn refusal(&self, what: &str, faults: &[String]) -> Failure {
+        let text = match faults {
+            [only] => format!("{what}: {only}"),
+            _ => format!("{what}:\n- {}", faults.join("\n- ")),
+        };
+        self.failure(anyhow::anyhow!(text)).with("faults", faults)
+    }
+
+    /// A failure with the steps of the operation, and what it left.
+    pub fn failure(&self, error: anyhow::Error) -> Failure {
+        let mut steps = self.all_steps();
+        let mut failure = Failure::new(format!("{error:#}"));
+        if let Some(failed) = error.downcast_ref::<Failed>() {
+            let journal = &failed.journal;
+            steps.extend(journal.steps.iter().map(|step| json!(step)));
+            failure = failure
+                .with("operation", &journal.id)
+                .with("rolled_back", journal.state == State::RolledBack);
+        }
+        let failure = failure.with("steps", steps).with("elapsed", self.steps.elapsed(self.node));
+        self.warnings.iter().fold(failure, Failure::warn)
+    }
+
+    /// The outcome with the steps and warnings of this run.
+    pub fn outcome(&self, changed: bool, msg: impl Into<String>) -> Outcome {
+        let mut steps = self.all_steps();
+        let mut outcome = Outcome::new(changed, msg);
+        if let Some(report) = &self.attached {
+            steps.extend(report.steps.iter().map(|step| json!(step)));
+            outcome = outcome.with("operation", &report.id);
+        }
+        let outcome = outcome
+            .with("attached", self.attached.is_some())
+            .with("steps", steps)
+            .with("elapsed", self.steps.elapsed(self.node));
+        self.warnings.iter().fold(outcome, Outcome::warn)
+    }
+
+    fn all_steps(&self) -> Vec<Value> {
+        self.steps.done().iter().map(|step| json!(step)).chain(self.done.iter().cloned()).collect()
+    }
+}
+
+/// The links that are asked for; link 0 on the address of the node's own name where none are given.
+pub fn links_or_own(links: Option<Vec<LinkAddress>>, facts: &NodeFacts) -> Vec<LinkAddress> {
+    let mut links = links.unwrap_or_default();
+    if links.is_empty() {
+        let own = facts.name_addresses.first().cloned().unwrap_or_default();
+        links.push(LinkAddress { number: 0, address: own, priority: None });
+    }
+    links.sort_by_key(|link| link.number);
+    links
+}

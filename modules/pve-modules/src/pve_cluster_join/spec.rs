@@ -1,0 +1,200 @@
+//! The table of `pve_cluster_join`.
+
+use ansible_module::{Kind, Opt, Relations, RequiredIf, Ret, SeeAlso, Spec};
+use pve::SecretString;
+use pve::observe::LinkAddress;
+use serde::Deserialize;
+
+use crate::vocabulary::{
+    ATTACHED, AUTHOR, CLUSTER_NAME, CONFIG_VERSION, ELAPSED, FINGERPRINT, MEMBERS, MSG, OPERATION, ROOT,
+    STEPS, links, timeout,
+};
+
+/// Checked arguments.
+#[derive(Deserialize)]
+pub(super) struct Args {
+    pub(super) cluster_name: String,
+    pub(super) state: State,
+    pub(super) method: Method,
+    pub(super) links: Option<Vec<LinkAddress>>,
+    pub(super) material: Option<String>,
+    pub(super) peer: Option<String>,
+    pub(super) fingerprint: Option<String>,
+    pub(super) password: Option<SecretString>,
+    pub(super) nodeid: Option<u32>,
+    pub(super) votes: Option<u32>,
+    pub(super) timeout: u64,
+}
+
+/// Wanted state.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Present,
+    Requested,
+}
+
+/// The way in.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Method {
+    Brokered,
+    Api,
+}
+
+pub(super) static SPEC: Spec = Spec {
+    options: &[
+        CLUSTER_NAME,
+        Opt::new(
+            "state",
+            Kind::Str,
+            &[
+                "V(present) makes this node a member.",
+                "V(requested) makes a key for one join and returns its public half. The private half stays on this \
+                 node, below C(/run), readable by root only, and is removed by the join.",
+            ],
+        )
+        .default_text("present")
+        .choices(&["present", "requested"]),
+        Opt::new(
+            "method",
+            Kind::Str,
+            &[
+                "V(brokered) takes O(material) from M(sddc.pve.pve_cluster_member). Nothing but corosync speaks \
+                 between the nodes, and no password is needed.",
+                "V(api) proves root's password to O(peer) under its pinned certificate and then gives it to \
+                 C(pvecm add) on standard input.",
+            ],
+        )
+        .default_text("brokered")
+        .choices(&["brokered", "api"]),
+        links(&["Corosync links of this node, the same numbers as those of the cluster. Link 0 on the address of \
+                 the node's own name when not given."]),
+        Opt::new(
+            "material",
+            Kind::Str,
+            &["RV(sddc.pve.pve_cluster_member#module:join_material) for this node, sealed to its key. Needed by \
+               O(method=brokered), except in check mode."],
+        )
+        .not_secret(),
+        Opt::new("peer", Kind::Str, &["Address or name of a member whose API answers on port 8006."]),
+        Opt::new(
+            "fingerprint",
+            Kind::Str,
+            &["SHA-256 fingerprint of the certificate that the API of O(peer) serves, as C(pvenode cert info) and \
+               RV(sddc.pve.pve_cluster_info#module:info) show it. The password is sent to no other."],
+        ),
+        Opt::new("password", Kind::Str, &["Password of C(root@pam) on O(peer)."]).no_log(),
+        Opt::new(
+            "nodeid",
+            Kind::Int,
+            &["corosync's node id of this node, for O(method=api). The lowest free one when not given. A taken one \
+               is refused."],
+        ),
+        Opt::new("votes", Kind::Int, &["Votes of this node, for O(method=api). 1 when not given."]),
+        timeout(
+            "180",
+            &["Seconds for the whole join. When they are over everything is undone, and the end of corosync's log \
+               is in the error."],
+        ),
+    ],
+    relations: Relations {
+        required_if: &[RequiredIf {
+            option: "method",
+            value: "api",
+            requires: &["peer", "fingerprint", "password"],
+            any: false,
+        }],
+        ..Relations::NONE
+    },
+    supports_check_mode: true,
+    check_mode_details: &[
+        "Runs all checks that only read, for O(method=api) including the login and a look at the cluster. With \
+         O(state=requested) the key that is returned is a sample and is kept nowhere.",
+    ],
+    supports_diff: true,
+    examples: EXAMPLES,
+    returns: &[
+        MSG,
+        JOIN_REQUEST,
+        Ret::new("node", Kind::Str, &["Name of this node."]).returned("with O(state=present)"),
+        Ret::new("cluster", Kind::Str, &["Name of the cluster."]).returned("with O(state=present)"),
+        MEMBERS,
+        CONFIG_VERSION,
+        FINGERPRINT,
+        ATTACHED,
+        OPERATION,
+        Ret::new("rolled_back", Kind::Bool, &["This node is as it was before."]).returned("on failure of the join"),
+        Ret::new(
+            "stopped",
+            Kind::Bool,
+            &["corosync of this node is stopped and has no configuration to start with, so a member may take the node \
+               off its list."],
+        )
+        .returned("on failure of the join"),
+        STEPS,
+        ELAPSED,
+    ],
+    notes: &[
+        "The join is transactional: a snapshot of C(config.db), C(/etc/corosync), C(sshd_config) and C(/root/.ssh) is \
+         taken, and brought back when anything fails or O(timeout) is over.",
+        "Runs as a transient systemd unit with a journal in C(/var/lib/sddc-pve/operations), so a connection that \
+         is cut does not stop it; a second run attaches to it, and undoes first what a crash has left.",
+        "Keys that are authorised for root on this node stay valid throughout, in C(/root/.ssh/authorized_keys2), \
+         and never enter the cluster's. C(pvecm add) alone loses them.",
+        "C(pvecm add) exits 0 on every failure of its worker and waits for quorum without end. Success is what this \
+         node shows afterwards.",
+        "The API must speak TLS 1.3 with an RSA key, as Proxmox VE sets it up.",
+    ],
+    seealso: &[
+        SeeAlso::Module("sddc.pve.pve_cluster_member", "Admits this node on a member and gives the material."),
+        SeeAlso::Module("sddc.pve.pve_cluster_validate", "Looks at the cluster from every member afterwards."),
+        SeeAlso::Link("pvecm(1)", "https://pve.proxmox.com/pve-docs/pvecm.1.html", "Proxmox VE's cluster manager."),
+    ],
+    requirements: &[ROOT],
+    author: AUTHOR,
+    ..Spec::new(
+        "pve_cluster_join",
+        "Make a node a member of a Proxmox VE cluster",
+        &[
+            "Joins this node to an existing cluster and ends when it is quorate, C(/etc/pve) is the cluster's and the \
+             API answers with a certificate of the cluster's CA; or leaves the node as it was and says why.",
+            "A node that is a member already is left alone; one whose join died before it had a certificate is \
+             completed.",
+        ],
+    )
+};
+
+const JOIN_REQUEST: Ret =
+    Ret::new("join_request", Kind::Dict, &["What a member needs to seal material to this node."])
+        .returned("with O(state=requested)")
+        .contains(&[
+            Ret::new("name", Kind::Str, &["Node name."]),
+            Ret::new("public_key", Kind::Str, &["X25519 public key, base64."]),
+        ]);
+
+const EXAMPLES: &str = r#"- name: Ask the joining node for a key
+  sddc.pve.pve_cluster_join:
+    cluster_name: sddc-cluster
+    state: requested
+  register: request
+
+- name: Join with the material that a member gave for it
+  sddc.pve.pve_cluster_join:
+    cluster_name: sddc-cluster
+    links:
+      - number: 0
+        address: 10.10.1.22
+    material: "{{ admission.join_material.node2 }}"
+
+- name: Join with root's password
+  sddc.pve.pve_cluster_join:
+    cluster_name: sddc-cluster
+    method: api
+    peer: 10.10.1.21
+    fingerprint: "{{ hostvars['node1'].node.info.fingerprint }}"
+    password: "{{ pve_join_password }}"
+    links:
+      - number: 0
+        address: 10.10.1.22
+"#;
