@@ -6,6 +6,7 @@ mod cable;
 mod docker;
 mod image;
 pub mod layout;
+mod lock;
 mod nodes;
 mod ready;
 mod selftest;
@@ -51,6 +52,9 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         None => ("help", args),
     };
     let words: Vec<&str> = rest.iter().map(String::as_str).collect();
+    // Two of these at once would pull each other's cables.
+    let changes = ["up", "down", "add", "reset", "start", "stop", "kill", "cut", "heal", "selftest"];
+    let _lock = if changes.contains(&command) { Some(lock::take(project)?) } else { None };
     match (command, words.as_slice()) {
         ("help" | "--help" | "-h", _) => print!("{HELP}"),
         ("up", options) => {

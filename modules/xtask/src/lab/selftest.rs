@@ -2,6 +2,7 @@
 //! they break. Looks with the system's own tools. Makes pve1 to pve3 anew.
 
 use std::collections::BTreeSet;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -200,8 +201,7 @@ fn members(lab: &Lab<'_>, node: Node, is_quorate: bool, count: usize) -> Result<
     let what = format!("{node} has {count} members and quorum: {is_quorate}");
     wait(&what, SETTLE, || {
         // Exit status 2 is its word for "not quorate".
-        let said = lab.exec(node, &["corosync-quorumtool", "-s"])?;
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let said = text(&lab.exec(node, &["corosync-quorumtool", "-s"])?);
         let has = |key: &str, value: &str| {
             said.lines()
                 .any(|line| line.split_once(':').is_some_and(|(k, v)| k.trim() == key && v.trim() == value))
@@ -214,8 +214,7 @@ fn members(lab: &Lab<'_>, node: Node, is_quorate: bool, count: usize) -> Result<
 /// Until a node's links 0 and 1 are connected to so many others.
 fn links(lab: &Lab<'_>, node: Node, connected: [usize; 2]) -> Result<()> {
     wait(&format!("{node} has {connected:?} connections on its links"), SETTLE, || {
-        let said = lab.exec(node, &["corosync-cfgtool", "-s"])?;
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let said = text(&lab.exec(node, &["corosync-cfgtool", "-s"])?);
         let of = |link: &str| {
             let section = said.split("LINK ID ").find(|section| section.starts_with(link))?;
             Some(section.lines().filter(|line| line.trim_end().ends_with("\tconnected")).count())
@@ -229,11 +228,15 @@ fn links(lab: &Lab<'_>, node: Node, connected: [usize; 2]) -> Result<()> {
 fn services(lab: &Lab<'_>, node: Node) -> Result<()> {
     let units = ["corosync", "pve-cluster", "pvedaemon", "pveproxy", "ssh", "chrony"];
     wait(&format!("the services of {node} run"), SETTLE, || {
-        let said = lab.exec(node, &[&["systemctl", "is-active"], &units[..]].concat())?;
-        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        let said = text(&lab.exec(node, &[&["systemctl", "is-active"], &units[..]].concat())?);
         let running = said.lines().filter(|line| *line == "active").count();
         Ok(if running == units.len() { Ok(()) } else { Err(said.replace('\n', " ")) })
     })
+}
+
+/// All that a program said.
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|part| String::from_utf8_lossy(part)).concat()
 }
 
 fn corosync_conf(nodes: &[Node]) -> String {
