@@ -47,6 +47,8 @@ pub struct NodeFacts {
     pub services: BTreeMap<String, Service>,
     /// Traces of an earlier cluster or of a join that did not end.
     pub remnants: Vec<Remnant>,
+    /// An operation of this collection that has not ended: it goes on, or its process was killed.
+    pub operation: Option<UnendedOperation>,
     /// What could not be read, each with its reason; empty on a healthy node.
     pub problems: Vec<String>,
 }
@@ -221,4 +223,28 @@ pub struct Remnant {
     pub path: String,
     /// What it means.
     pub detail: String,
+}
+
+/// An operation whose journal says that it has not ended.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct UnendedOperation {
+    /// Its id.
+    pub id: String,
+    /// `create`, `join`, `admit` or `withdraw`.
+    pub kind: String,
+    /// What it is about.
+    pub target: String,
+}
+
+impl NodeFacts {
+    /// Whether the node is being made a member: what is found on it now is neither its old nor its new state.
+    /// The module that began it attaches to it, or undoes what a crash left.
+    pub fn is_in_transition(&self) -> bool {
+        let is_own = self
+            .operation
+            .as_ref()
+            .is_some_and(|operation| ["create", "join"].contains(&operation.kind.as_str()));
+        is_own && self.state != ClusterState::Member
+    }
 }

@@ -15,9 +15,10 @@ use crate::cfgtool::{self, LinkStatus};
 use crate::corosync_conf::CorosyncConf;
 use crate::facts::{
     ClusterConfig, ClusterNode, ClusterState, Link, LinkPeer, NodeFacts, Pmxcfs, Quorum, Service,
+    UnendedOperation,
 };
 use crate::pmxcfs::{self, Members};
-use crate::{Node, certificate, names, network, packages, quorumtool, services, ssh_keys};
+use crate::{Node, certificate, names, network, operation, packages, quorumtool, services, ssh_keys};
 
 /// Where pmxcfs has the cluster's configuration.
 pub const SHARED_CONF: &str = "/etc/pve/corosync.conf";
@@ -58,6 +59,7 @@ pub fn gather(node: &Node, timeout: Duration) -> NodeFacts {
     facts.cluster = conf.map(|conf| cluster(&conf, quorum.as_ref()));
     facts.quorum = quorum;
     facts.ha = keep(ha::read(node, &facts.node), problems);
+    facts.operation = keep(operation(node), problems);
     facts.remnants = keep(remnants::find(node, &facts), problems);
     facts.state = state(&facts);
     facts.problems = std::mem::take(problems);
@@ -121,6 +123,15 @@ fn fingerprint(node: &Node, path: &str) -> anyhow::Result<Option<String>> {
     let pem = node.read(path)?;
     pem.map(|pem| certificate::fingerprint_of_pem(&pem).with_context(|| format!("cannot read {path:?}")))
         .transpose()
+}
+
+fn operation(node: &Node) -> anyhow::Result<Option<UnendedOperation>> {
+    let journal = operation::unended(node)?;
+    Ok(journal.map(|journal| UnendedOperation {
+        kind: journal.kind.word().to_owned(),
+        id: journal.id,
+        target: journal.target,
+    }))
 }
 
 /// The cluster's configuration: that of pmxcfs; corosync's own only where pmxcfs does not run, since beside a

@@ -9,6 +9,7 @@ pub mod base64;
 pub mod certificate;
 pub mod cfgtool;
 pub mod cluster_lock;
+pub mod cluster_plan;
 pub mod corosync_conf;
 pub mod create;
 pub mod deadline;

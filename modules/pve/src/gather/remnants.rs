@@ -4,6 +4,7 @@
 use super::{AUTHKEY, LOCAL_CONF, SHARED_CONF};
 use crate::Node;
 use crate::facts::{NodeFacts, Remnant};
+use crate::operation::journal;
 
 pub(super) fn find(node: &Node, facts: &NodeFacts) -> anyhow::Result<Vec<Remnant>> {
     let mut found = Vec::new();
@@ -37,6 +38,11 @@ pub(super) fn find(node: &Node, facts: &NodeFacts) -> anyhow::Result<Vec<Remnant
             found.push(remnant("not-listed", LOCAL_CONF, &detail));
         }
         Some(_) => {}
+    }
+    if let Some(operation) = &facts.operation {
+        let detail = format!("{} of {} has not ended", operation.kind, operation.target);
+        let path = format!("{}/{}.json", journal::DIR, operation.id);
+        found.push(remnant("unfinished-operation", &path, &detail));
     }
     Ok(found)
 }

@@ -189,6 +189,29 @@ fn a_removed_node_that_came_back_says_so() {
 }
 
 #[test]
+fn an_operation_that_has_not_ended_is_told() {
+    let fake = Fake::standalone("pve2", "10.88.0.12");
+    let journal = crate::operation::Journal {
+        id: "1795359600-join-7".to_owned(),
+        kind: crate::operation::Kind::Join,
+        target: "pve2 into \"oracle\"".to_owned(),
+        state: crate::operation::State::Running,
+        ..Default::default()
+    };
+    journal.save(&fake.node()).unwrap();
+    let facts = gather(&fake.node(), TIMEOUT);
+    assert!(facts.is_in_transition());
+    assert_eq!(facts.operation.unwrap().kind, "join");
+    let trace = &facts.remnants[0];
+    assert_eq!(trace.path, "/var/lib/sddc-pve/operations/1795359600-join-7.json");
+    assert_eq!(trace.detail, "join of pve2 into \"oracle\" has not ended");
+    crate::operation::Journal { state: crate::operation::State::Succeeded, ..journal }
+        .save(&fake.node())
+        .unwrap();
+    assert_eq!(gather(&fake.node(), TIMEOUT).operation, None);
+}
+
+#[test]
 fn guests_and_an_own_certificate_count() {
     let fake = Fake::standalone("pve1", "10.88.0.11");
     let before = gather(&fake.node(), TIMEOUT);

@@ -1,11 +1,14 @@
 //! Checks of the node against the wanted cluster and against what it was part of before.
 
 use super::{Context, Purpose};
-use crate::facts::NodeFacts;
+use crate::facts::{ClusterNode, NodeFacts};
 use crate::inventory::{self, WantedNode};
 use crate::network::is_same;
 use crate::packages::major;
 use crate::verdict::Finding;
+
+pub(super) const IN_TRANSITION: &str =
+    "an operation of an earlier run has not ended: what comes next attaches to it or undoes it first";
 
 pub(super) fn cluster_name_valid(context: &Context<'_>) -> anyhow::Result<Finding> {
     let name = &context.wanted.cluster_name;
@@ -70,6 +73,10 @@ pub(super) fn no_name_clash(context: &Context<'_>) -> anyhow::Result<Finding> {
         is_known = true;
         for listed in &cluster.nodes {
             let is_same_name = listed.name == own.name;
+            if is_same_name && listed.online != Some(true) && is_same_links(own, listed) {
+                // An admission that did not end, which joining completes.
+                continue;
+            }
             let taken =
                 own.links().into_iter().find(|link| listed.links.values().any(|a| is_same(a, &link.address)));
             match taken {
@@ -101,11 +108,22 @@ pub(super) fn no_name_clash(context: &Context<'_>) -> anyhow::Result<Finding> {
     }
 }
 
+fn is_same_links(own: &WantedNode, listed: &ClusterNode) -> bool {
+    let links = own.addresses();
+    links.len() == listed.links.len()
+        && links
+            .iter()
+            .all(|(number, address)| listed.links.get(number).is_some_and(|known| is_same(known, address)))
+}
+
 pub(super) fn no_guests(context: &Context<'_>) -> anyhow::Result<Finding> {
     if context.purpose != Purpose::Join {
         return Finding::skipped("the node does not join");
     }
     let guests = &context.facts.guests;
+    if guests.is_empty() && context.facts.is_in_transition() {
+        return Finding::skipped(IN_TRANSITION);
+    }
     if guests.is_empty() {
         anyhow::ensure!(context.facts.pmxcfs.mounted, "/etc/pve is not mounted, so guests cannot be seen");
         return Finding::passed("no guests");
@@ -121,6 +139,9 @@ pub(super) fn no_remnants(context: &Context<'_>) -> anyhow::Result<Finding> {
     if context.purpose == Purpose::Member {
         return Finding::skipped("the node is a member");
     }
+    if context.facts.is_in_transition() {
+        return Finding::skipped(IN_TRANSITION);
+    }
     let remnants = &context.facts.remnants;
     if remnants.is_empty() {
         return Finding::passed("nothing left of an earlier cluster");
@@ -133,6 +154,9 @@ pub(super) fn no_remnants(context: &Context<'_>) -> anyhow::Result<Finding> {
 pub(super) fn corosync_not_running(context: &Context<'_>) -> anyhow::Result<Finding> {
     if context.purpose == Purpose::Member {
         return Finding::skipped("the node is a member");
+    }
+    if context.facts.is_in_transition() {
+        return Finding::skipped(IN_TRANSITION);
     }
     let is_active = context.facts.services.get("corosync").is_some_and(|unit| unit.is_active());
     match is_active || context.facts.quorum.is_some() {

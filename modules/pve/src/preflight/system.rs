@@ -88,6 +88,9 @@ pub(super) fn pmxcfs_running(context: &Context<'_>) -> anyhow::Result<Finding> {
     if context.facts.pmxcfs.mounted {
         return Finding::passed("/etc/pve is mounted");
     }
+    if context.facts.is_in_transition() {
+        return Finding::skipped(super::cluster::IN_TRANSITION);
+    }
     Finding::failed(
         format!("/etc/pve is not mounted, pve-cluster.service is {state}"),
         "see journalctl -u pve-cluster, then systemctl restart pve-cluster",

@@ -215,6 +215,22 @@ fn a_name_that_the_cluster_lists_for_another_machine_is_a_clash() {
 }
 
 #[test]
+fn a_node_that_is_being_joined_is_not_kept_from_going_on() {
+    let (fake, wanted) = healthy();
+    fake.write("/etc/corosync/authkey", "key");
+    fake.machine().stop("pve-cluster.service");
+    assert_eq!(fatal(&check(&fake, &wanted)), ["no-guests", "no-remnants", "pmxcfs-running"]);
+    let journal = crate::operation::Journal {
+        id: "1-join-7".to_owned(),
+        kind: crate::operation::Kind::Join,
+        state: crate::operation::State::Running,
+        ..Default::default()
+    };
+    journal.save(&fake.node()).unwrap();
+    assert_eq!(fatal(&check(&fake, &wanted)), Vec::<&str>::new());
+}
+
+#[test]
 fn what_guards_a_joiner_does_not_apply_to_others() {
     let conf = golden::file_in("12-three-nodes/pve1-files/corosync-conf-pve");
     let (fake, mut wanted) = healthy();
