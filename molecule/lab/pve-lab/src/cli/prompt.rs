@@ -22,8 +22,9 @@ pub fn password(task: &Task, question: &str) -> Result<String, String> {
     let before = tcgetattr(&stdin).map_err(text)?;
     let mut raw = before.clone();
     raw.local_flags.remove(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG);
-    task.print(question);
+    // First the terminal, then the question: an answer that is typed as soon as it shows must not be lost or echoed.
     tcsetattr(&stdin, SetArg::TCSAFLUSH, &raw).map_err(text)?;
+    task.print(question);
     let read = read_masked(task);
     tcsetattr(&stdin, SetArg::TCSADRAIN, &before).map_err(text)?;
     if read.is_ok() {

@@ -102,11 +102,9 @@ fn uncovered(verdicts: &BTreeMap<String, Verdict>, listing: &Listing) -> Vec<Str
 
 fn report(verdicts: &BTreeMap<String, Verdict>, findings: &[String], listing: &Listing) -> ExitCode {
     let mut wrong = 0;
-    for (path, verdict) in verdicts {
-        if let Verdict::Wrong(why) = verdict {
-            wrong += 1;
-            println!("\n{path}\n{}", why.trim_end_matches('\n'));
-        }
+    for path in verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Wrong(_))).map(|(path, _)| path) {
+        wrong += 1;
+        println!("differs: {path}");
     }
     for finding in findings {
         println!("\n{finding}");

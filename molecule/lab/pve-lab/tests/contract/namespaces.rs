@@ -274,8 +274,15 @@ fn install(root: &Path, node: &str) {
     for path in ["root/.ssh/authorized_keys", "etc/shadow"] {
         fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o600)).expect("temporary folder");
     }
-    let keys = Command::new("ssh-keygen").arg("-A").arg("-f").arg(root).stdout(Stdio::null()).status();
-    assert!(keys.is_ok_and(|status| status.success()), "ssh-keygen makes no host keys");
+    for (kind, bits) in [("rsa", "2048"), ("ed25519", "256")] {
+        let file = root.join(format!("etc/ssh/ssh_host_{kind}_key"));
+        let comment = format!("root@{node}");
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", kind, "-b", bits, "-N", "", "-C", &comment, "-f"])
+            .arg(file)
+            .status();
+        assert!(made.is_ok_and(|status| status.success()), "ssh-keygen makes no host key");
+    }
 }
 
 /// As /etc/shadow holds it.

@@ -89,10 +89,10 @@ const COUNTERS: &[(&str, &str, &str)] = &[
 
 /// Keys whose numbers are those of the machine, not of PVE.
 const MACHINE: &[&str] = &[
-    "boot-info", "cpu", "cpuinfo", "current-kernel", "disk", "idle", "ksm", "kversion", "level", "loadavg", "localtime",
+    "boot-info", "cpu", "cpuinfo", "current-kernel", "disk", "idle", "ksm", "kversion", "loadavg", "localtime",
     "maxcpu", "maxdisk", "maxmem", "mem", "memory", "pressurecpusome", "pressureiofull", "pressureiosome",
     "pressurememoryfull", "pressurememorysome", "rootfs", "swap", "time", "uptime", "wait", "netin", "netout",
-    "diskread", "diskwrite", "memhost", "starttime", "endtime", "pid", "pstart", "upid", "saved",
+    "diskread", "diskwrite", "memhost", "starttime", "endtime", "pid", "pstart",
 ];
 
 /// Keys that hold a secret of the node.
@@ -168,8 +168,8 @@ fn settle(value: &mut Value) {
             for (key, inner) in map.iter_mut() {
                 settle(inner);
                 let text = inner.as_str().unwrap_or_default();
-                if MACHINE.contains(&key.as_str()) && !text.contains("UPID") && key != "level" {
-                    *inner = Value::from("<MACHINE>");
+                if MACHINE.contains(&key.as_str()) {
+                    forget(inner);
                 } else if SECRETS.contains(&key.as_str()) {
                     *inner = Value::from("<SECRET>");
                 } else if UNORDERED.contains(&key.as_str()) {
@@ -180,6 +180,15 @@ fn settle(value: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+/// Keeps the keys, not what they are worth.
+fn forget(value: &mut Value) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(forget),
+        Value::Object(map) => map.values_mut().for_each(forget),
+        _ => *value = Value::from("<MACHINE>"),
     }
 }
 

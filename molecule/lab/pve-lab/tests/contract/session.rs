@@ -1,6 +1,6 @@
 //! One scenario at work: runs transcripts on its bench and keeps what came of each.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::bench::{Bench, address};
 use crate::compare::{self, Known, fingerprint, must, shell, until};
@@ -45,7 +45,9 @@ impl<'a> Session<'a> {
         let transcript = Transcript::load(path);
         let recorded = normalise::outcome(path, &transcript.outcome());
         check_sharpness(path, &transcript.outcome(), &recorded);
+        let begin = Instant::now();
         let found = compare::run(self.bench.as_ref(), &mut self.known, &transcript);
+        let took = begin.elapsed();
         let found = normalise::outcome(path, &found);
         let is_listed = self.listing.kind(path) == Some(Kind::Deviates);
         let verdict = match (found == recorded, is_listed) {
@@ -54,6 +56,16 @@ impl<'a> Session<'a> {
             (true, true) => Verdict::Wrong("agrees, but not_modelled.txt says that it deviates: strike it out".into()),
             (false, false) => Verdict::Wrong(difference(&recorded, &found)),
         };
+        // Said at once: a suite that is stopped half-way has then still said what it found.
+        let word = match &verdict {
+            Verdict::Same => "ok",
+            Verdict::KnownToDiffer => "known to differ",
+            Verdict::Wrong(_) => "DIFFERS",
+        };
+        println!("{path}: {word} ({:.1} s)", took.as_secs_f32());
+        if let Verdict::Wrong(why) = &verdict {
+            println!("{}", why.trim_end_matches('\n'));
+        }
         self.verdicts.push((path.to_owned(), verdict));
     }
 
@@ -88,7 +100,7 @@ impl<'a> Session<'a> {
     }
 
     pub fn until_serving(&self, node: &str) {
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         while fingerprint(self.bench.as_ref(), &address(node, 0)).is_none() {
             assert!(begin.elapsed() < SETTLE, "{node} does not serve on 8006");
             std::thread::sleep(Duration::from_millis(50));
@@ -176,6 +188,10 @@ fn difference(recorded: &Outcome, found: &Outcome) -> String {
         let tail = before[same..].iter().rev().zip(after[same..].iter().rev()).take_while(|(a, b)| a == b).count();
         before[..before.len() - tail][same..].iter().for_each(|line| out.push_str(&format!("    - {line}\n")));
         after[..after.len() - tail][same..].iter().for_each(|line| out.push_str(&format!("    + {line}\n")));
+        if before == after {
+            let end = |text: &str| format!("{:?}", text.chars().rev().take(20).collect::<Vec<_>>());
+            out.push_str(&format!("    ends: recorded {}, found {} (backwards)\n", end(recorded), end(found)));
+        }
     }
-    if out.is_empty() { "  differs in the last line's end\n".to_owned() } else { out }
+    out
 }
