@@ -6,6 +6,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{self, RsaKeyPair, UnparsedPublicKey};
 use ring::{digest, hmac};
 
+use crate::api::users::{self, Users};
 use crate::certificates::{AUTH_KEY, WWW_KEY, pem_bytes};
 use crate::host::Host;
 use crate::tasks::epoch;
@@ -65,28 +66,24 @@ pub fn check_csrf(host: &Host, user: &str, token: &str) -> bool {
     is_fresh(time) && hmac::verify(&key, format!("{time}:{user}").as_bytes(), &mac).is_ok()
 }
 
-/// A password, or a ticket of the same user in its place. Only the realm `pam` has passwords here, and only users
-/// that user.cfg lists and enables may log in.
+/// A password, or a ticket of the same user in its place. Only users that user.cfg lists and enables may log in,
+/// and root@pam always.
 pub fn check_password(host: &Host, user: &str, password: &str) -> bool {
     if password.starts_with("PVE:") && check_ticket(host, password).as_deref() == Some(user) {
         return true;
     }
+    if user != "root@pam" && !Users::load(host).is_enabled(user) || password.is_empty() {
+        return false;
+    }
+    if let Some(name) = user.strip_suffix("@pve") {
+        return users::check_pve_password(host, name, password);
+    }
     let Some(name) = user.strip_suffix("@pam") else { return false };
-    let known = user == "root@pam" || is_enabled(host, user);
-    let well_formed = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    if !known || !well_formed || password.is_empty() {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
         return false;
     }
     // pam_unix's own helper: reads the password up to a NUL and compares it with /etc/shadow.
     let mut input = password.as_bytes().to_vec();
     input.push(0);
     host.system.run(&["unix_chkpwd", name, "nonull"], Some(&input)).succeeded()
-}
-
-fn is_enabled(host: &Host, user: &str) -> bool {
-    let users = host.read_text("/etc/pve/user.cfg").unwrap_or_default();
-    users.lines().any(|line| {
-        let fields: Vec<&str> = line.split(':').collect();
-        fields.first() == Some(&"user") && fields.get(1) == Some(&user) && fields.get(2) == Some(&"1")
-    })
 }

@@ -65,14 +65,19 @@ pub fn ensure_root_key(host: &Host) -> io::Result<()> {
 /// Moves root's authorised keys into /etc/pve and links to them. Keys are taken over only when the shared file
 /// does not exist yet; else the old file stays beside as a backup.
 pub fn link_authorized_keys(host: &Host) -> io::Result<()> {
+    let mut is_taken_over = false;
     if !host.exists(CLUSTER_KEYS) {
+        is_taken_over = true;
         let own = if is_link(host, ROOT_KEYS) { Vec::new() } else { host.read(ROOT_KEYS).unwrap_or_default() };
         if host.write(CLUSTER_KEYS, &own, 0o600).is_err() {
+            is_taken_over = false;
             eprintln!("can't create shared ssh key database '{CLUSTER_KEYS}'");
         }
     }
     if !is_link(host, ROOT_KEYS) {
-        if host.exists(ROOT_KEYS) {
+        if is_taken_over {
+            host.remove(ROOT_KEYS)?;
+        } else if host.exists(ROOT_KEYS) {
             fs::rename(host.path(ROOT_KEYS), host.path(ROOT_KEYS_BACKUP))?;
         }
         symlink(CLUSTER_KEYS, host.path(ROOT_KEYS))?;

@@ -10,8 +10,10 @@ mod lock;
 mod membership;
 mod nodes;
 pub mod schema;
+mod settings;
 mod tree;
 pub mod updatecerts;
+pub mod users;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -43,6 +45,29 @@ pub struct Caller {
 impl Caller {
     pub fn shell() -> Caller {
         Caller { user: ROOT_USER.to_owned(), is_token: false, is_interactive: true }
+    }
+
+    /// The right `privilege` on `path`: root has all, others what the rights in user.cfg give them.
+    fn require(&self, host: &Host, path: &str, privilege: &str) -> Result<(), ApiError> {
+        let users = users::Users::load(host);
+        let owner = self.user.split('!').next().unwrap_or_default();
+        let may = |who: &str| who == ROOT_USER || users.may(who, path, privilege);
+        let allowed = match users.token_has_full_rights(&self.user) {
+            Some(true) if self.is_token => may(owner),
+            Some(_) if self.is_token => may(owner) && users.may(&self.user, path, privilege),
+            _ => may(&self.user),
+        };
+        if allowed {
+            return Ok(());
+        }
+        Err(ApiError::status(403, format!("Permission check failed ({path}, {privilege})\n")))
+    }
+
+    fn require_self_or(&self, host: &Host, user: &str, privilege: &str) -> Result<(), ApiError> {
+        if self.user == user && !self.is_token {
+            return Ok(());
+        }
+        self.require(host, "/access/groups", privilege)
     }
 
     fn require_root(&self) -> Result<(), ApiError> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Answer, ApiError, Reply, Request, cluster};
+use super::{Answer, ApiError, Reply, Request, cluster, settings};
 use crate::certificates;
 use crate::host::Host;
 use crate::tasks::{self, Upid};
@@ -25,8 +25,28 @@ pub fn list(host: &Host) -> Answer {
     Ok(Value::from(list).into())
 }
 
+/// What is below `/nodes/X`.
+pub fn call(request: &Request<'_>, method: &str, node: &str, rest: &[&str]) -> Answer {
+    let host = request.host;
+    let audit = || request.caller.require(host, &format!("/nodes/{node}"), "Sys.Audit");
+    match (method, rest) {
+        ("GET", ["status"]) => audit().and_then(|()| status(host)),
+        ("GET", ["version"]) => cluster::version(),
+        ("GET", ["tasks"]) => task_list(request),
+        ("GET", ["tasks", upid, "status"]) => task_status(host, upid),
+        ("GET", ["tasks", upid, "log"]) => task_log(request, upid),
+        ("GET", ["certificates", "info"]) => settings::certificates(host, node),
+        ("GET", ["dns"]) => audit().and_then(|()| settings::dns(host)),
+        ("GET", ["hosts"]) => audit().and_then(|()| settings::hosts(host)),
+        ("GET", ["time"]) => audit().and_then(|()| settings::time(host)),
+        ("GET", ["network"]) => settings::network(host),
+        ("GET", ["services"]) => audit().and_then(|()| settings::services(host)),
+        _ => Err(super::tree::not_implemented(request)),
+    }
+}
+
 /// Load, memory and versions of this node.
-pub fn status(host: &Host) -> Answer {
+fn status(host: &Host) -> Answer {
     let read = |path: &str| host.read_text(path).unwrap_or_default();
     let first_word = |text: String| text.split([' ', '.']).next().and_then(|word| word.parse::<u64>().ok());
     let meminfo = read("/proc/meminfo");
@@ -79,7 +99,7 @@ pub fn status(host: &Host) -> Answer {
 }
 
 /// Finished tasks, newest first, with PVE's filters.
-pub fn task_list(request: &Request<'_>) -> Answer {
+fn task_list(request: &Request<'_>) -> Answer {
     let param = |name: &str| request.params.get(name);
     let errors_only = param("errors").is_some_and(|text| text == "1");
     let list: Vec<Value> = tasks::finished(request.host)
@@ -102,11 +122,11 @@ fn upid(text: &str) -> Result<Upid, ApiError> {
     })
 }
 
-pub fn task_status(host: &Host, text: &str) -> Answer {
+fn task_status(host: &Host, text: &str) -> Answer {
     Ok(Value::Object(tasks::status(host, &upid(text)?)).into())
 }
 
-pub fn task_log(request: &Request<'_>, text: &str) -> Answer {
+fn task_log(request: &Request<'_>, text: &str) -> Answer {
     let upid = upid(text)?;
     let log = request.host.read_text(&upid.log_file()).map_err(|_| ApiError::die("no such task\n"))?;
     let number = |name: &str, default: usize| {

@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use super::schema::{self};
 use super::worker::{self, Work};
-use super::{Answer, ApiError, Reply, Request, access, cluster, cluster_config, create, join, membership, nodes};
+use super::{
+    Answer, ApiError, Reply, Request, access, cluster, cluster_config, create, join, membership, nodes, settings, users,
+};
 
 /// A path's directory listing: name, is it a directory, may one create below.
 pub type Child = (&'static str, bool, bool);
@@ -17,25 +19,35 @@ pub fn call(request: &Request<'_>) -> Answer {
         ("GET", ["version"]) => cluster::version(),
         ("GET", ["access", "ticket"]) => Ok(Reply::default()),
         ("POST", ["access", "ticket"]) => access::login(request),
-        ("GET", ["cluster", "status"]) => cluster::status(host),
+        ("GET", ["access", "users"]) => users::list_users(request),
+        ("POST", ["access", "users"]) => users::add_user(request),
+        ("DELETE", ["access", "users", user]) => users::remove_user(request, user),
+        ("POST", ["access", "users", user, "token", token]) => users::add_token(request, user, token),
+        ("DELETE", ["access", "users", user, "token", token]) => users::remove_token(request, user, token),
+        ("PUT", ["access", "acl"]) => users::change_acl(request),
+        ("PUT", ["access", "password"]) => users::change_password(request),
+        ("GET", ["cluster", "status"]) => {
+            request.caller.require(host, "/", "Sys.Audit")?;
+            cluster::status(host)
+        }
         ("GET", ["cluster", "resources"]) => cluster::resources(host),
+        ("PUT", ["cluster", "options"]) => settings::change_options(request),
+        ("POST", ["storage"]) => settings::add_storage(request),
+        ("GET", ["cluster", "config", ..]) => {
+            request.caller.require(host, "/", "Sys.Audit")?;
+            read_config(request, &parts[2..])
+        }
         ("GET", ["cluster", "tasks"]) => cluster::tasks(host),
-        ("GET", ["cluster", "config"]) => cluster_config::index(),
         ("POST", ["cluster", "config"]) => {
             request.caller.require_root()?;
             create::check(host, &request.params)?;
             start(request, "clustercreate", &request.params["clustername"])
         }
-        ("GET", ["cluster", "config", "apiversion"]) => Ok(Value::from("1").into()),
-        ("GET", ["cluster", "config", "qdevice"]) => Ok(json!({}).into()),
-        ("GET", ["cluster", "config", "totem"]) => cluster_config::totem(host),
-        ("GET", ["cluster", "config", "join"]) => cluster_config::join_info(host, &request.params),
         ("POST", ["cluster", "config", "join"]) => {
             request.caller.require_root()?;
             schema::verify(&join::SCHEMA, &request.params)?;
             start(request, "clusterjoin", "")
         }
-        ("GET", ["cluster", "config", "nodes"]) => cluster_config::nodes(host),
         ("POST", ["cluster", "config", "nodes", node]) => {
             request.caller.require_root()?;
             let mut params = request.params.clone();
@@ -47,20 +59,32 @@ pub fn call(request: &Request<'_>) -> Answer {
             membership::remove(host, node)
         }
         ("GET", ["nodes"]) => nodes::list(host),
-        ("GET", ["nodes", _, "status"]) => nodes::status(host),
-        ("GET", ["nodes", _, "version"]) => cluster::version(),
-        ("GET", ["nodes", _, "tasks"]) => nodes::task_list(request),
-        ("GET", ["nodes", _, "tasks", upid, "status"]) => nodes::task_status(host, upid),
-        ("GET", ["nodes", _, "tasks", upid, "log"]) => nodes::task_log(request, upid),
+        (method, ["nodes", node, rest @ ..]) if !rest.is_empty() => nodes::call(request, method, node, rest),
         ("GET", path) if children(path).is_some() => {
             let list = children(path).unwrap_or_default();
             Ok(list.iter().map(|(name, ..)| json!({"subdir": name})).collect::<Vec<_>>())
                 .map(|list| Value::from(list).into())
         }
-        _ => {
-            let path = format!("/{}", parts.join("/"));
-            Err(ApiError::status(501, format!("Method '{} {path}' not implemented", request.method)))
-        }
+        _ => Err(not_implemented(request)),
+    }
+}
+
+/// What PVE says of a path or method that it does not have.
+pub fn not_implemented(request: &Request<'_>) -> ApiError {
+    let path = format!("/{}", request.path.trim_matches('/'));
+    ApiError::status(501, format!("Method '{} {path}' not implemented", request.method))
+}
+
+fn read_config(request: &Request<'_>, below: &[&str]) -> Answer {
+    let host = request.host;
+    match below {
+        [] => cluster_config::index(),
+        ["apiversion"] => Ok(Value::from("1").into()),
+        ["qdevice"] => Ok(json!({}).into()),
+        ["totem"] => cluster_config::totem(host),
+        ["join"] => cluster_config::join_info(host, &request.params),
+        ["nodes"] => cluster_config::nodes(host),
+        _ => Err(not_implemented(request)),
     }
 }
 

@@ -7,6 +7,7 @@ mod prompt;
 mod pvecm;
 mod pvecm_add;
 mod pvesh;
+mod pveum;
 mod pveversion;
 
 use std::process::ExitCode;
@@ -29,6 +30,7 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
         "pvecm" => ExitCode::from(pvecm::run(&host, args)),
         "pvesh" => ExitCode::from(pvesh::run(&host, args)),
         "pveversion" => ExitCode::from(pveversion::run(&host, args)),
+        "pveum" | "pvesm" => ExitCode::from(pveum::run(&host, name, args)),
         "qm" | "pct" => ExitCode::from(guests::run(&host, name, args)),
         other => {
             eprintln!("pve-lab: '{other}' is not emulated");

@@ -1,8 +1,18 @@
 //! How results and errors look at a shell: JSON, pretty JSON, text tables.
 
+use std::io::Write;
+
 use serde_json::Value;
 
 use crate::api::ApiError;
+
+/// Prints to standard output. A reader that went away ends the command, as SIGPIPE ends PVE's.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout();
+    if out.write_all(text.as_bytes()).and_then(|()| out.flush()).is_err() {
+        std::process::exit(141);
+    }
+}
 
 /// Prints an error as PVE's tools do; gives the exit code.
 pub fn print_error(error: &ApiError, usage: &str) -> u8 {

@@ -28,7 +28,8 @@ pub fn password(task: &Task, question: &str) -> Result<String, String> {
     let read = read_masked(task);
     tcsetattr(&stdin, SetArg::TCSADRAIN, &before).map_err(text)?;
     if read.is_ok() {
-        task.print("\n");
+        // Genuine: a carriage return of its own, before the terminal adds another.
+        task.print("\r\n");
     }
     read
 }

@@ -1,7 +1,7 @@
 //! `pvecm`: the cluster manager's command line, with its true and its lying exit codes.
 
 use super::options::{self, Command};
-use super::output::print_error;
+use super::output::{print, print_error};
 use super::{Status, pmxcfs_refusal, pvecm_add};
 use crate::api::schema::{Kind, Param, optional, required};
 use crate::api::{self, Caller, Params, updatecerts};
@@ -104,7 +104,7 @@ fn cluster_command(host: &Host, name: &str, rest: &[String]) -> Status {
             api_call(host, "DELETE", &path, Params::new(), DELNODE.usage)
         }),
         "apiver" => {
-            println!("1");
+            print("1\n");
             0
         }
         _ if !host.exists(CLUSTER_CONF) => {
@@ -130,7 +130,7 @@ fn api_call(host: &Host, method: &str, path: &str, params: Params, usage: &str) 
     let request = api::Request { host, method, path, params, caller: Caller::shell() };
     match api::call(&request) {
         Ok(reply) => {
-            print!("{}", reply.printed);
+            print(&reply.printed);
             0
         }
         Err(error) => print_error(&error, usage),
@@ -138,7 +138,7 @@ fn api_call(host: &Host, method: &str, path: &str, params: Params, usage: &str) 
 }
 
 fn pass_on(output: &crate::system::Output) -> Status {
-    print!("{}", output.stdout);
+    print(&output.stdout);
     eprint!("{}", output.stderr);
     Status::try_from(output.status).unwrap_or(255)
 }
@@ -159,11 +159,13 @@ fn status(host: &Host) -> Status {
     let totem = |key: &str, default: &str| {
         conf.totem().and_then(|totem| totem.get(key)).unwrap_or(default).to_owned()
     };
-    println!("Cluster information\n-------------------");
-    println!("Name:             {}", totem("cluster_name", "UNKNOWN"));
-    println!("Config Version:   {}", totem("config_version", "-1"));
-    println!("Transport:        {}", totem("transport", "knet"));
-    println!("Secure auth:      {}\n", totem("secauth", "off"));
+    print(&format!(
+        "Cluster information\n-------------------\nName:             {}\nConfig Version:   {}\nTransport:        {}\nSecure auth:      {}\n\n",
+        totem("cluster_name", "UNKNOWN"),
+        totem("config_version", "-1"),
+        totem("transport", "knet"),
+        totem("secauth", "off")
+    ));
     pass_on(&corosync::quorumtool(host, &["-siH"]))
 }
 
@@ -188,7 +190,7 @@ fn update_certificates(host: &Host, params: &Params) -> Status {
     }
     let say = |line: &str| {
         if force && !silent {
-            println!("{line}");
+            print(&format!("{line}\n"));
         }
     };
     match updatecerts::run(host, force, &say).and_then(|_| updatecerts::finish(host)) {
@@ -205,7 +207,7 @@ fn update_certificates(host: &Host, params: &Params) -> Status {
 fn help(args: &[String]) -> Status {
     let wanted: Vec<&str> = args.iter().filter(|arg| !arg.starts_with('-')).map(String::as_str).collect();
     if wanted.is_empty() {
-        print!("{HELP}");
+        print(HELP);
         return 0;
     }
     let start = format!("USAGE: pvecm {} ", wanted.join(" "));
@@ -214,7 +216,7 @@ fn help(args: &[String]) -> Status {
     });
     for section in sections {
         if section.starts_with(&start) {
-            print!("{section}\n\n");
+            print(&format!("{section}\n\n"));
             return 0;
         }
     }

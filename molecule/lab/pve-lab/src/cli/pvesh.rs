@@ -43,8 +43,8 @@ pub fn run(host: &Host, args: &[String]) -> Status {
     let request = api::Request { host, method, path, params, caller: Caller::shell() };
     match api::call(&request) {
         Ok(reply) => {
-            print!("{}", reply.printed);
-            print!("{}", render(&reply.data, &format, path));
+            output::print(&reply.printed);
+            output::print(&render(&reply.data, &format, path));
             0
         }
         Err(error) => {
@@ -155,7 +155,7 @@ fn list(path: &str) -> Status {
     for (name, is_directory, can_create) in children {
         let directory = if is_directory { 'D' } else { '-' };
         let create = if can_create { 'c' } else { '-' };
-        println!("{directory}r-{create}-        {name}");
+        output::print(&format!("{directory}r-{create}-        {name}\n"));
     }
     0
 }

@@ -1,6 +1,7 @@
 //! `pveversion [-v]`.
 
 use super::Status;
+use super::output::print;
 use crate::delays::Step;
 use crate::host::Host;
 
@@ -11,9 +12,9 @@ pub fn run(host: &Host, args: &[String]) -> Status {
     let kernel = host.read_text("/proc/sys/kernel/osrelease").unwrap_or_default();
     let kernel = kernel.trim();
     if args.iter().any(|arg| arg == "-v" || arg == "--verbose") {
-        print!("{}", PACKAGES.replace("{kernel}", kernel));
+        print(&PACKAGES.replace("{kernel}", kernel));
     } else {
-        println!("pve-manager/9.1.10/cf3780f987144a6d (running kernel: {kernel})");
+        print(&format!("pve-manager/9.1.10/cf3780f987144a6d (running kernel: {kernel})\n"));
     }
     0
 }

@@ -45,7 +45,7 @@ pub struct Client {
 type Stream = StreamOwned<ClientConnection, TcpStream>;
 
 /// The operating system's words for a failed connection.
-fn reason(error: &std::io::Error) -> String {
+pub(super) fn reason(error: &std::io::Error) -> String {
     if let Some(number) = error.raw_os_error() {
         return Errno::from_raw(number).desc().to_owned();
     }
@@ -56,7 +56,7 @@ fn reason(error: &std::io::Error) -> String {
     text.rsplit(": ").next().unwrap_or_default().to_owned()
 }
 
-fn open(peer: &str, fingerprint: Option<&str>) -> Result<Stream, ClientError> {
+pub(super) fn open(peer: &str, fingerprint: Option<&str>) -> Result<Stream, ClientError> {
     let cannot = |error: std::io::Error| {
         failed(format!("Can't connect to {peer}:{PORT} ({})", reason(&error)))
     };
@@ -72,7 +72,10 @@ fn open(peer: &str, fingerprint: Option<&str>) -> Result<Stream, ClientError> {
     let connection = ClientConnection::new(config, name).map_err(|error| failed(error.to_string()))?;
     let mut stream = StreamOwned::new(connection, socket);
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock).map_err(|error| failed(error.to_string()))?;
+        stream.conn.complete_io(&mut stream.sock).map_err(|error| ClientError {
+            status: 596,
+            ..failed(error.to_string())
+        })?;
     }
     Ok(stream)
 }

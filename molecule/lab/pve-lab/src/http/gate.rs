@@ -3,12 +3,13 @@
 use serde_json::{Map, Value};
 
 use super::message::{Answer, Request, percent_decode};
-use crate::api::{self, ApiError, Caller, Reply};
+use super::proxy;
+use crate::api::{self, ApiError, Caller, Reply, users};
 use crate::auth;
 use crate::delays::Step;
 use crate::host::Host;
 
-const JSON: &str = "application/json;charset=UTF-8";
+pub const JSON: &str = "application/json;charset=UTF-8";
 
 /// Answers a request for this node.
 pub fn answer(host: &Host, request: &Request) -> Answer {
@@ -19,12 +20,13 @@ pub fn answer(host: &Host, request: &Request) -> Answer {
     let caller = match authenticate(host, request, &path) {
         Ok(caller) => caller,
         Err(reason) => {
-            if reason != "No ticket" {
-                host.delays.take(Step::FailedLogin);
-            }
+            host.delays.take(Step::FailedLogin);
             return Answer { status: 401, reason: reason.to_owned(), ..Answer::default() };
         }
     };
+    if let Some(node) = other_node(host, &path) {
+        return proxy::forward(host, &node, request);
+    }
     let call =
         api::Request { host, method: &request.method, path: &path, params: request.params(), caller };
     match api::call(&call) {
@@ -36,6 +38,14 @@ pub fn answer(host: &Host, request: &Request) -> Answer {
             failure(&error)
         }
     }
+}
+
+/// The node that the path names, when it is not this one.
+fn other_node(host: &Host, path: &str) -> Option<String> {
+    let mut parts = path.split('/').filter(|part| !part.is_empty());
+    let node = parts.next().filter(|first| *first == "nodes").and(parts.next())?;
+    parts.next()?;
+    (node != "localhost" && node != host.nodename()).then(|| node.to_owned())
 }
 
 /// Anything but the API: the lab has no web interface, as the nodes had none that the transcripts come from.
@@ -58,6 +68,10 @@ fn authenticate(host: &Host, request: &Request, path: &str) -> Result<Caller, &'
     if path == "/access/ticket" {
         return Ok(caller(String::new()));
     }
+    if let Some(text) = request.header("authorization").and_then(|text| text.strip_prefix("PVEAPIToken=")) {
+        let token = users::check_token(host, text).ok_or("Authentication failed!")?;
+        return Ok(Caller { is_token: true, ..caller(token) });
+    }
     let Some(ticket) = request.cookie("PVEAuthCookie") else { return Err("No ticket") };
     let Some(user) = auth::check_ticket(host, &ticket) else { return Err("Authentication failed!") };
     if request.method != "GET" {
@@ -78,7 +92,7 @@ fn success(reply: Reply) -> Answer {
     json_answer(200, "OK", body)
 }
 
-fn failure(error: &ApiError) -> Answer {
+pub fn failure(error: &ApiError) -> Answer {
     let mut body = Map::new();
     body.insert("data".to_owned(), Value::Null);
     body.insert("message".to_owned(), error.message.as_str().into());

@@ -3,5 +3,6 @@
 pub mod client;
 mod gate;
 mod message;
+mod proxy;
 pub mod server;
 mod tls;

@@ -111,7 +111,7 @@ impl CfsFuse {
         Ok(FileAttr {
             ino,
             size: size as u64,
-            blocks: (size as u64).div_ceil(512),
+            blocks: (size as u64).div_ceil(4096),
             atime: time,
             mtime: time,
             ctime: time,
