@@ -3,16 +3,27 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-/// The example `probe`, which cargo builds beside the tests.
-fn probe() -> PathBuf {
-    let tests = std::env::current_exe().expect("the test knows its own path");
-    let target = tests.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
-    let path = target.join("examples/probe");
-    assert!(path.exists(), "no {}: run cargo build -p ansible-module --examples", path.display());
-    path
+/// The example `probe`, built here, because cargo builds no examples for a single test.
+fn probe() -> &'static Path {
+    static PROBE: OnceLock<PathBuf> = OnceLock::new();
+    PROBE.get_or_init(|| {
+        let command = ["build", "--quiet", "--package", "ansible-module", "--example", "probe"];
+        let built = Command::new(env!("CARGO"))
+            .args(command)
+            .args(["--message-format", "json"])
+            .stderr(Stdio::inherit())
+            .output()
+            .expect("cargo runs");
+        assert!(built.status.success(), "cargo {} failed", command.join(" "));
+        let messages = String::from_utf8(built.stdout).expect("UTF-8");
+        let messages = messages.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let mut paths = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+        paths.next_back().expect("cargo names what it built")
+    })
 }
 
 fn start(arguments: &[&str]) -> Child {
