@@ -11,6 +11,7 @@ const OPTIONS: &[Opt] = &[
     Opt::new("force", Kind::Bool, &[]),
     Opt::new("ids", Kind::List, &[]).elements(Kind::Int),
     Opt::new("key", Kind::Str, &[]).no_log(),
+    Opt::new("owner", Kind::Str, &[]),
     Opt::new("links", Kind::List, &[]).elements(Kind::Dict).options(&[
         Opt::new("address", Kind::Str, &[]).required().aliases(&["addr"]),
         Opt::new("priority", Kind::Int, &[]),
@@ -22,7 +23,7 @@ const RELATIONS: Relations = Relations {
     required_together: &[&["force", "key"]],
     required_one_of: &[],
     required_if: &[RequiredIf { option: "state", value: "absent", requires: &["ids"], any: false }],
-    required_by: &[("links", &["key"])],
+    required_by: &[("links", &["owner"])],
 };
 
 fn refusal(params: &Value) -> String {
@@ -53,22 +54,25 @@ fn refusals_have_ansibles_words() {
             json!({"name": "a", "state": "absent"}),
             "state is absent but all of the following are missing: ids",
         ),
-        (json!({"name": "a", "links": [{"address": "x"}]}), "missing parameter(s) required by 'links': key"),
         (
-            json!({"name": "a", "key": "k", "links": [{"address": "x"}, {"priority": 1}]}),
+            json!({"name": "a", "links": [{"address": "x"}]}),
+            "missing parameter(s) required by 'links': owner",
+        ),
+        (
+            json!({"name": "a", "owner": "o", "links": [{"address": "x"}, {"priority": 1}]}),
             "missing required arguments: address found in links",
         ),
         (
-            json!({"name": "a", "key": "k", "links": [{"address": "x", "priority": [1]}]}),
+            json!({"name": "a", "owner": "o", "links": [{"address": "x", "priority": [1]}]}),
             "argument 'priority' is of type list found in 'links'. and we were unable to convert to int: \"[1]\" cannot be converted to an int",
         ),
         (
-            json!({"name": "a", "key": "k", "links": [{"address": "x", "prio": 1}]}),
+            json!({"name": "a", "owner": "o", "links": [{"address": "x", "prio": 1}]}),
             "links.prio. Supported parameters include: address, priority (addr).",
         ),
         (
             json!({"nam": "a", "name": "a"}),
-            "nam. Supported parameters include: force, ids, key, links, name, state, timeout (nm).",
+            "nam. Supported parameters include: force, ids, key, links, name, owner, state, timeout (nm).",
         ),
     ] {
         assert_eq!(refusal(&params), msg, "{params}");
@@ -77,7 +81,7 @@ fn refusals_have_ansibles_words() {
 
 #[test]
 fn an_alias_beside_its_option_warns_and_wins() {
-    let params = json!({"name": "a", "nm": "b", "key": "k", "links": [{"address": "x", "addr": "y"}]});
+    let params = json!({"name": "a", "nm": "b", "owner": "o", "links": [{"address": "x", "addr": "y"}]});
     let checked = validate(OPTIONS, &RELATIONS, params.as_object().cloned().expect("an object"));
     assert_eq!(checked.problems, []);
     assert_eq!(checked.params["name"], "b");
