@@ -5,7 +5,8 @@ mod access;
 mod cable;
 mod docker;
 mod image;
-pub mod layout;
+pub mod layer;
+mod layout;
 mod lock;
 mod nodes;
 mod ready;
@@ -34,6 +35,7 @@ cargo xtask lab COMMAND
   start|stop|kill NODE      switch on, shut down, take the power away
   cut|heal NODE [--link N]  unplug or plug the network (of every link, when none is named)
   slow NODE FACTOR|off      PVE's own slowness, as a multiple of what was measured
+  fault NODE JSON|off       faults of PVE's layer (molecule/lab/pve-lab/src/faults.rs names them)
   delays on|off             the same for all nodes: as measured, or none
   exec NODE [--] COMMAND…   run a command on a node without ssh
   ssh NODE [COMMAND…]       log in to a node
@@ -87,6 +89,8 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         ("heal", [node]) => Lab::open(project)?.heal(node.parse()?, None)?,
         ("heal", [node, "--link", link]) => Lab::open(project)?.heal(node.parse()?, Some(link.parse()?))?,
         ("slow", [node, factor]) => Lab::open(project)?.slow(node.parse()?, Some(factor))?,
+        ("fault", [node, "off"]) => Lab::open(project)?.fault(node.parse()?, None)?,
+        ("fault", [node, faults]) => Lab::open(project)?.fault(node.parse()?, Some(faults))?,
         ("delays", ["on"]) => Lab::open(project)?.delays(true)?,
         ("delays", ["off"]) => Lab::open(project)?.delays(false)?,
         ("exec", [node, "--", argv @ ..] | [node, argv @ ..]) if !argv.is_empty() => {

@@ -13,6 +13,8 @@ pub const DEFAULT_NODES: u8 = 3;
 pub const SHARED_MOUNT: &str = "/var/lib/pve-lab/shared";
 /// Where the emulator looks for the factor over PVE's measured delays.
 pub const DELAYS_FILE: &str = "/var/lib/pve-lab/delays";
+/// Where the emulator looks for faults to show.
+pub const FAULTS_FILE: &str = "/var/lib/pve-lab/faults.json";
 /// The cluster that the lab's inventory asks for.
 pub const CLUSTER: &str = "sddc-cluster";
 

@@ -173,31 +173,6 @@ impl<'a> Lab<'a> {
         plug(node, link, true)
     }
 
-    /// PVE's slowness on a node as a multiple of what was measured; `off` or nothing: as measured.
-    pub fn slow(&self, node: Node, factor: Option<&str>) -> Result<()> {
-        match factor.filter(|factor| *factor != "off") {
-            Some(factor) => {
-                if !factor.parse::<f64>().is_ok_and(|factor| (0.0..=1000.0).contains(&factor)) {
-                    bail!("{factor:?} is no factor: give a number from 0 to 1000, or off");
-                }
-                self.write(node, DELAYS_FILE, factor)
-            }
-            None => self.succeed(node, &["rm", "-f", DELAYS_FILE]).map(drop),
-        }
-    }
-
-    /// Whether all nodes take the time that PVE takes; nodes made later too.
-    pub fn delays(&self, is_on: bool) -> Result<()> {
-        fs::write(self.delays_choice(), if is_on { "" } else { "off\n" })?;
-        for node in Lab::nodes()? {
-            match is_on {
-                true => self.slow(node, None)?,
-                false => self.write(node, DELAYS_FILE, "off")?,
-            }
-        }
-        Ok(())
-    }
-
     /// Runs a program on a node, not through ssh; its exit status is the caller's to judge.
     pub fn exec(&self, node: Node, argv: &[&str]) -> Result<Output> {
         docker::exec(&node.container(), argv, 120)
@@ -284,7 +259,8 @@ impl<'a> Lab<'a> {
         self.project.lab().join("image")
     }
 
-    fn delays_choice(&self) -> PathBuf {
+    /// Where the choice of delays for nodes made later is kept.
+    pub(super) fn delays_choice(&self) -> PathBuf {
         self.project.lab().join("delays")
     }
 

@@ -23,7 +23,7 @@ const CHECKS: &[Check] = &[
     ("each name resolves to the address of the bridge vmbr0", names_resolve),
     ("root may log in over ssh, by password too", root_may_log_in),
     ("the clock counts as synchronised, and not without chrony", clock_is_synchronised),
-    ("files that Docker would mount can be replaced", hosts_file_can_be_replaced),
+    ("no file or packet filter rule is Docker's", nothing_is_dockers),
     ("transient units run, and apt works without a mirror", units_and_apt_work),
     ("three nodes form a quorate cluster over two links", cluster_forms),
     ("a cable that is pulled breaks its link and no other", one_link_breaks),
@@ -101,7 +101,7 @@ fn clock_is_synchronised(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
     Ok(())
 }
 
-fn hosts_file_can_be_replaced(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
+fn nothing_is_dockers(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
     let modes =
         lab.succeed(nodes[2], &["stat", "-c%a %U", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"])?;
     ensure!(modes == "644 root\n".repeat(3), "modes and owners are {modes:?}");
