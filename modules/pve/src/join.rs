@@ -59,7 +59,7 @@ pub struct Request {
 
 /// Ways into a cluster.
 #[derive(Debug, Deserialize, Serialize)]
-#[serde(tag = "method", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum How {
     /// With material that a member sealed to this node's key.
     Brokered {

@@ -139,8 +139,23 @@ pub fn own_certificate(node: &Node) -> anyhow::Result<Option<Fingerprint>> {
     Ok(None)
 }
 
+/// What may still answer beside the API's present workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// Nobody: it was not restarted.
+    Present,
+    /// Workers from before a restart, which drain for seconds.
+    OldToo,
+}
+
 /// Waits until the API of this node serves its present certificate, and only that.
-pub fn wait_for_api(node: &Node, address: IpAddr, deadline: Deadline) -> anyhow::Result<Fingerprint> {
+pub fn wait_for_api(
+    node: &Node,
+    address: IpAddr,
+    workers: Workers,
+    deadline: Deadline,
+) -> anyhow::Result<Fingerprint> {
+    let needed = if workers == Workers::OldToo { STABLE_LOOKS } else { 1 };
     let expected = own_certificate(node)?.context(
         "this node has no certificate in /etc/pve: run \"pvecm updatecerts --force\" on it and look at its output",
     )?;
@@ -149,7 +164,7 @@ pub fn wait_for_api(node: &Node, address: IpAddr, deadline: Deadline) -> anyhow:
     deadline.wait(node, &what, LOOK, || match api::served_certificate(node, address, TOOL_TIMEOUT) {
         Ok(shown) if shown == expected => {
             in_a_row += 1;
-            match in_a_row >= STABLE_LOOKS {
+            match in_a_row >= needed {
                 true => Ok(Progress::Done(expected)),
                 false => Ok(Progress::Pending("old and new certificate may still alternate".to_owned())),
             }

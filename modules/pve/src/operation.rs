@@ -119,13 +119,17 @@ pub fn settle_earlier(
     unit::start(node, &journal, None, &Origin::of(node), UNDO_TIME)?;
     drop(lock);
     match wait_for_end(node, &journal.id, UNDO_TIME) {
-        Err(error)
-            if error.downcast_ref::<Failed>().is_some_and(|end| end.journal.state == State::RolledBack) =>
-        {
-            Ok(Standing::Recovered(format!("{title} had been cut off: it was undone first")))
-        }
-        Err(error) => Err(error.context(format!("{title} had been cut off and can't be undone"))),
         Ok(_) => Ok(Standing::Recovered(format!("{title} had been cut off: it was finished first"))),
+        Err(error) => match error.downcast_ref::<Failed>().map(|end| &end.journal) {
+            Some(end) if end.state == State::RolledBack => {
+                Ok(Standing::Recovered(format!("{title} had been cut off: it was undone first")))
+            }
+            // What it had done by then is seen in the cluster's configuration, and taken into account.
+            Some(end) if !end.marks.contains_key(run::UNDO) => Ok(Standing::Recovered(format!(
+                "{title} had been cut off: what it had not done yet is done now"
+            ))),
+            _ => Err(error.context(format!("{title} had been cut off and can't be undone"))),
+        },
     }
 }
 

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 use crate::Node;
 use crate::node::FileMode;
 
-const DIR: &str = "/var/lib/sddc-pve/snapshots";
+/// Where snapshots are.
+pub const DIR: &str = "/var/lib/sddc-pve/snapshots";
 
 /// A snapshot of some paths.
 pub struct Snapshot<'a> {

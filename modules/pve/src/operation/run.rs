@@ -10,6 +10,9 @@ use crate::audit::{self, Entry, Origin};
 use crate::deadline::Expired;
 use crate::{Cmd, Deadline, Node, RunError};
 
+/// The mark of an operation that could not be undone.
+pub(super) const UNDO: &str = "undo";
+
 /// An operation that runs now.
 pub struct Run<'a> {
     /// The node it changes.
@@ -107,7 +110,11 @@ impl<'a> Run<'a> {
             Ok(true) => self.close(State::RolledBack, Value::Null, Some(text)),
             Ok(false) => self.close(State::Failed, Value::Null, Some(text)),
             Err(undo) => {
-                let text = format!("{text}; and what it had changed could not be undone: {undo:#}");
+                let kept = format!("{}/{}", crate::snapshot::DIR, self.journal.id);
+                let text = format!(
+                    "{text}; and what it had changed could not be undone: {undo:#}; what was there before is in {kept}"
+                );
+                self.journal.marks.insert(UNDO.to_owned(), "failed".to_owned());
                 self.close(State::Failed, Value::Null, Some(text))
             }
         }

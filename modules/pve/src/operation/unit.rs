@@ -75,15 +75,32 @@ pub(super) fn start(
 /// The entry of the lasting copy: runs the operation of an id to its end. Success means that the journal was
 /// closed, whatever it says.
 pub fn run_unit(node: &Node, id: &str) -> anyhow::Result<()> {
+    let mut journal = Journal::load(node, id)?.with_context(|| format!("operation {id:?} has no journal"))?;
+    match read_assignment(node, id) {
+        Ok(told) => {
+            let timeout = Duration::from_secs(told.timeout);
+            execute(node, journal, told.work, &told.origin, timeout)
+        }
+        Err(error) => {
+            // Nothing was begun, so nothing is left to be undone.
+            journal.state = super::State::Failed;
+            journal.error = Some(format!("{error:#}"));
+            journal.save(node)?;
+            Err(error)
+        }
+    }
+}
+
+/// Reads what the unit is told, once: the file is gone before the work begins.
+fn read_assignment(node: &Node, id: &str) -> anyhow::Result<Assignment> {
     let path = assignment_path(id);
     let text = node.read_bytes(&path)?.map(Zeroizing::new);
     node.remove(&path)?;
     let text = text.with_context(|| format!("no operation {id:?} waits in {RUNTIME_DIR:?}"))?;
-    let assignment: Assignment = serde_json::from_slice(&text)
-        .map_err(|_| anyhow::anyhow!("operation {id:?} is of another form than this program knows"))?;
-    drop(text);
-    let journal = Journal::load(node, id)?.with_context(|| format!("operation {id:?} has no journal"))?;
-    execute(node, journal, assignment.work, &assignment.origin, Duration::from_secs(assignment.timeout))
+    serde_json::from_slice(&text).map_err(|error| {
+        let kind = error.classify();
+        anyhow::anyhow!("operation {id:?} is of another form than this program knows ({kind:?} error)")
+    })
 }
 
 /// Whether the unit exists and has not ended.

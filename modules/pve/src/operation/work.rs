@@ -10,7 +10,7 @@ use crate::{admission, create, join, withdrawal};
 
 /// What an operation is to do, with everything it needs; may hold secrets.
 #[derive(Debug, Deserialize, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Work {
     /// Make a cluster of this node.
     Create(create::Request),
