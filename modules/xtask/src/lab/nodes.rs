@@ -129,8 +129,11 @@ impl<'a> Lab<'a> {
         }
         if with_images {
             for image in docker::images()? {
-                say(&format!("removing the image {image}"));
-                docker(["rmi", &image]).read()?;
+                let is_gone = docker(["rmi", &image]).succeeds();
+                say(&format!(
+                    "{} the image {image}",
+                    if is_gone { "removed" } else { "something else uses" }
+                ));
             }
         }
         let _ = fs::remove_file(self.delays_choice());

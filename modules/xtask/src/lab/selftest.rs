@@ -13,8 +13,8 @@ use super::ready::wait;
 
 /// What corosync may take to notice and to settle.
 const SETTLE: Duration = Duration::from_secs(40);
-/// What making a node anew may take: thrice what it takes on a machine that does nothing else.
-const RESET: Duration = Duration::from_secs(15);
+/// What making a node anew may take on a machine that does a lot besides: 5 s where it does not.
+const RESET: Duration = Duration::from_secs(60);
 
 type Check = (&'static str, fn(&Lab<'_>, &[Node]) -> Result<()>);
 
