@@ -51,7 +51,8 @@ pub fn ensure_root_key(host: &Host) -> io::Result<()> {
     if !host.exists(ROOT_KEY) {
         let comment = format!("root@{}", host.nodename());
         let path = host.path(ROOT_KEY).to_string_lossy().into_owned();
-        let made = host.run(&["ssh-keygen", "-q", "-t", "rsa", "-b", "4096", "-N", "", "-C", &comment, "-f", &path]);
+        let made =
+            host.run(&["ssh-keygen", "-q", "-t", "rsa", "-b", "4096", "-N", "", "-C", &comment, "-f", &path]);
         if !made.succeeded() {
             return Err(io::Error::other(format!("ssh-keygen: {}", made.stderr.trim())));
         }
@@ -68,7 +69,8 @@ pub fn link_authorized_keys(host: &Host) -> io::Result<()> {
     let mut is_taken_over = false;
     if !host.exists(CLUSTER_KEYS) {
         is_taken_over = true;
-        let own = if is_link(host, ROOT_KEYS) { Vec::new() } else { host.read(ROOT_KEYS).unwrap_or_default() };
+        let own =
+            if is_link(host, ROOT_KEYS) { Vec::new() } else { host.read(ROOT_KEYS).unwrap_or_default() };
         if host.write(CLUSTER_KEYS, &own, 0o600).is_err() {
             is_taken_over = false;
             eprintln!("can't create shared ssh key database '{CLUSTER_KEYS}'");
@@ -112,7 +114,8 @@ fn own_host_key(host: &Host) -> io::Result<String> {
 
 /// The node's own host key in its directory, where the other members look for it.
 pub fn publish_host_key(host: &Host) -> io::Result<()> {
-    let line = format!("{} {}\n", host.nodename(), own_host_key(host)?);
+    // Without an end of line, as the genuine file is.
+    let line = format!("{} {}", host.nodename(), own_host_key(host)?);
     let path = host.node_file("ssh_known_hosts");
     if host.read_text(&path).is_ok_and(|old| old == line) {
         return Ok(());
