@@ -10,6 +10,7 @@ pub mod pve_cluster_info;
 pub mod pve_cluster_join;
 pub mod pve_cluster_member;
 pub mod pve_cluster_plan;
+pub mod pve_cluster_validate;
 pub mod pve_preflight;
 pub mod steps;
 pub mod vocabulary;
@@ -21,5 +22,6 @@ pub static MODULES: &[&Module] = &[
     &pve_cluster_plan::MODULE,
     &pve_cluster_join::MODULE,
     &pve_cluster_member::MODULE,
+    &pve_cluster_validate::MODULE,
     &pve_preflight::MODULE,
 ];

@@ -116,6 +116,8 @@ pub fn plan(request: &Request) -> Plan {
             for node in &request.nodes {
                 members::decide(node, &cluster, &mut decided, &mut plan.notes);
             }
+            let unfinished = decided.iter().filter(|(_, decision)| decision.action == Action::Join);
+            plan.joins = unfinished.map(|(name, _)| name.clone()).collect();
             plan.members = cluster.members();
             plan.primary = Some(cluster.primary.name.clone());
             plan.conf_before = cluster.view.text.clone();

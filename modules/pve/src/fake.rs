@@ -3,21 +3,26 @@
 //!
 //! It is a model, not a script: starting corosync makes quorumtool answer, stopping pve-cluster empties
 //! /etc/pve. What it does not model, a test adds with [`Fake::on`] or [`Fake::answer`]. Only with the feature
-//! `fake`; nothing of it is in the binary.
+//! `fake`; nothing of it is in the binary. A hook that panics stands for a process that is killed there: the
+//! locks of this file outlive it.
 
 mod corosync;
 pub mod golden;
 mod machine;
 mod programs;
+mod pve;
 mod systemctl;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use machine::{FakeUnit, Machine, Port};
 
+use crate::https::{Exchange, HttpsError, Reply};
+use crate::https::{Exchange, HttpsError, Reply};
 use crate::{Cmd, Host, Node, Output, RunError};
 
 /// What a hook makes of a program: `None` leaves it to the next hook and the model.
@@ -29,10 +34,18 @@ pub struct Fake {
     shared: Arc<Shared>,
 }
 
+/// What another node's API answers.
+pub type Peer = Box<dyn FnMut(&Exchange) -> Result<Reply, HttpsError> + Send>;
+
 struct Shared {
     machine: Mutex<Machine>,
     hooks: Mutex<Vec<Hook>>,
+    web: Mutex<Vec<WebHook>>,
 }
+
+/// What a hook makes of an HTTPS exchange: `None` leaves it to the next hook and the model, which shows the
+/// node's own certificate on its own port 8006 and refuses everything else.
+pub type WebHook = Box<dyn FnMut(&mut Machine, &Exchange) -> Option<Result<Reply, HttpsError>> + Send>;
 
 struct FakeHost(Arc<Shared>);
 
@@ -43,7 +56,11 @@ impl Fake {
         let machine = Machine::new(root.path().to_owned(), name, address);
         let fake = Self {
             root,
-            shared: Arc::new(Shared { machine: Mutex::new(machine), hooks: Mutex::new(Vec::new()) }),
+            shared: Arc::new(Shared {
+                machine: Mutex::new(machine),
+                hooks: Mutex::new(Vec::new()),
+                web: Mutex::new(Vec::new()),
+            }),
         };
         fake.machine().install();
         fake
@@ -63,7 +80,7 @@ impl Fake {
 
     /// The machine, to look at or to change. Do not hold it while the code under test runs.
     pub fn machine(&self) -> MutexGuard<'_, Machine> {
-        self.shared.machine.lock().expect("no test panics while it holds the machine")
+        self.shared.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Where an absolute path of the node lies.
@@ -81,7 +98,25 @@ impl Fake {
         &self,
         hook: impl FnMut(&mut Machine, &Cmd) -> Option<Result<Output, RunError>> + Send + 'static,
     ) {
-        self.shared.hooks.lock().expect("no hook panics").insert(0, Box::new(hook));
+        self.shared.hooks.lock().unwrap_or_else(PoisonError::into_inner).insert(0, Box::new(hook));
+    }
+
+    /// Answers an HTTPS exchange before the model does.
+    pub fn on_https(
+        &self,
+        hook: impl FnMut(&mut Machine, &Exchange) -> Option<Result<Reply, HttpsError>> + Send + 'static,
+    ) {
+        self.shared.web.lock().unwrap_or_else(PoisonError::into_inner).insert(0, Box::new(hook));
+    }
+
+    /// Puts an API at an address of the world.
+    pub fn on_https(
+        &self,
+        address: &str,
+        peer: impl FnMut(&Exchange) -> Result<Reply, HttpsError> + Send + 'static,
+    ) {
+        let address = address.parse().expect("a test gives an address and a port");
+        self.shared.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(address, Box::new(peer));
     }
 
     /// Answers one exact command line with a text and an exit code.
@@ -101,9 +136,9 @@ impl Fake {
 
 impl Host for FakeHost {
     fn run(&self, cmd: &Cmd) -> Result<Output, RunError> {
-        let mut machine = self.0.machine.lock().expect("no test panics while it holds the machine");
+        let mut machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
         machine.calls.push(cmd.line());
-        for hook in self.0.hooks.lock().expect("no hook panics").iter_mut() {
+        for hook in self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
             if let Some(answer) = hook(&mut machine, cmd) {
                 machine.settle();
                 return answer;
@@ -115,7 +150,7 @@ impl Host for FakeHost {
     }
 
     fn connect(&self, address: SocketAddr, timeout: Duration) -> std::io::Result<Duration> {
-        let machine = self.0.machine.lock().expect("no test panics while it holds the machine");
+        let machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
         match machine.ports.get(&address) {
             Some(Port::Open) => Ok(Duration::from_millis(1)),
             Some(Port::Silent) => {
@@ -126,17 +161,47 @@ impl Host for FakeHost {
         }
     }
 
+    fn https(&self, exchange: &Exchange) -> Result<Reply, HttpsError> {
+        let mut machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        for hook in self.0.web.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            if let Some(answer) = hook(&mut machine, exchange) {
+                return answer;
+            }
+        }
+        machine.own_api(exchange)
+    }
+
+    /// The node's own API serves the certificate that is in /etc/pve; the world's is what a test put there.
+    fn https(&self, exchange: &Exchange) -> Result<Reply, HttpsError> {
+        if let Some(peer) =
+            self.0.peers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&exchange.address)
+        {
+            return peer(exchange);
+        }
+        let machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        let address = exchange.address;
+        let is_own = machine.addresses.iter().any(|own| own.address == address.ip().to_string());
+        let path = format!("/etc/pve/nodes/{}/pve-ssl.pem", machine.hostname);
+        let shown = crate::certificate::fingerprint_of_pem(&machine.read(&path)).ok();
+        match shown.and_then(|shown| shown.parse().ok()) {
+            Some(certificate) if is_own && machine.is_active("pveproxy.service") => {
+                Ok(Reply { certificate, status: None, body: String::new() })
+            }
+            _ => Err(HttpsError::Unreachable { address, reason: "connection refused".to_owned() }),
+        }
+    }
+
     fn now(&self) -> SystemTime {
-        let machine = self.0.machine.lock().expect("no test panics while it holds the machine");
+        let machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
         machine.booted + machine.clock
     }
 
     fn monotonic(&self) -> Duration {
-        self.0.machine.lock().expect("no test panics while it holds the machine").clock
+        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner).clock
     }
 
     fn sleep(&self, duration: Duration) {
-        let mut machine = self.0.machine.lock().expect("no test panics while it holds the machine");
+        let mut machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
         // A wait of nothing must still end: real time passes by itself, this clock does not.
         machine.clock += duration.max(Duration::from_millis(1));
         machine.settle();

@@ -35,6 +35,7 @@ pub mod snapshot;
 pub mod ssh_keys;
 pub mod sshd;
 pub mod time_sync;
+pub mod validate;
 pub mod verdict;
 pub mod withdrawal;
 

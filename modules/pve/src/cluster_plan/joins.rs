@@ -103,6 +103,7 @@ fn play(request: &Request, primary: &WantedNode, mut play: Play, decided: &mut D
         }
         play.standing.nodes = play.conf.nodes();
         play.standing.online.insert(node.name.clone());
+        play.standing.is_quorate |= next.online_votes.1 > next.expected_votes.1 / 2;
         let reason = match (facts.is_in_transition(), is_pending) {
             (true, _) => {
                 "an operation of an earlier run has not ended: joining attaches to it or undoes it first"

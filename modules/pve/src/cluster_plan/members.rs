@@ -17,6 +17,8 @@ pub(super) struct Cluster<'a> {
     pub(super) view: &'a ClusterConfig,
     /// Votes as the primary has them.
     pub(super) quorum: Quorum,
+    /// Listed nodes that are not up and that this plan can bring up: with them quorum comes back.
+    pub(super) awaited: Vec<&'a str>,
 }
 
 /// What there is among the nodes that were looked at.
@@ -57,8 +59,10 @@ pub(super) fn find<'a>(request: &'a Request, decided: &mut Decided) -> Found<'a>
     if let Some(reason) = two_clusters(&in_it) {
         return Found::Conflict(reason);
     }
-    let is_quorate =
-        |(_, facts, _): &&(&WantedNode, &NodeFacts, &ClusterConfig)| facts.state == ClusterState::Member;
+    // A member without a certificate has not finished its own join.
+    let is_quorate = |(_, facts, _): &&(&WantedNode, &NodeFacts, &ClusterConfig)| {
+        facts.state == ClusterState::Member && facts.fingerprint.is_some()
+    };
     let preferred =
         in_it.iter().filter(is_quorate).find(|(node, ..)| Some(&node.name) == request.primary.as_ref());
     // Without a quorate member one that runs at least can tell who is listed.
@@ -79,7 +83,23 @@ pub(super) fn find<'a>(request: &'a Request, decided: &mut Decided) -> Found<'a>
         }
     }
     let quorum = facts.quorum.clone().unwrap_or_default();
-    Found::Cluster(Cluster { primary, facts, view, quorum })
+    let awaited = awaited(request, view, &quorum);
+    Found::Cluster(Cluster { primary, facts, view, quorum, awaited })
+}
+
+/// Nodes whose admission did not end, if it is they alone that are not up.
+fn awaited<'a>(request: &'a Request, view: &ClusterConfig, quorum: &Quorum) -> Vec<&'a str> {
+    let is_waiting = |node: &&WantedNode| {
+        node.facts().is_some_and(|facts| facts.cluster.is_none() || facts.is_in_transition())
+    };
+    let missing = view.nodes.iter().filter(|listed| !quorum.members.contains(&listed.nodeid));
+    let found: Option<Vec<&str>> = missing
+        .map(|listed| {
+            let waiting = request.nodes.iter().filter(is_waiting).find(|node| node.name == listed.name)?;
+            difference(waiting, listed).is_none().then_some(waiting.name.as_str())
+        })
+        .collect();
+    found.unwrap_or_default()
 }
 
 /// Two clusters of one name have two certificate authorities.
@@ -124,7 +144,17 @@ pub(super) fn decide(
                 notes.push(format!("{}: {what}: the cluster is left as it is", node.name));
             }
             match facts.state {
+                ClusterState::Member if facts.fingerprint.is_none() && node.name != cluster.primary.name => {
+                    Decision {
+                        action: Action::Join,
+                        reason: "a member without a certificate: its join died late, and joining finishes it"
+                            .to_owned(),
+                    }
+                }
                 ClusterState::Member => nothing("a member already"),
+                _ if facts.pmxcfs.mounted && facts.quorum.is_some() && !cluster.awaited.is_empty() => {
+                    nothing(&format!("a member, without quorum until {} is up", cluster.awaited.join(", ")))
+                }
                 _ => refusal(not_quorate(facts, cluster)),
             }
         }

@@ -224,6 +224,27 @@ fn a_join_that_goes_on_is_attached_to() {
     assert!(reason(&plan, "pve2").starts_with("an operation of an earlier run has not ended"));
 }
 
+#[test]
+fn a_crash_between_first_and_second_node_is_completed_though_it_took_the_quorum() {
+    let one = member("pve1", &without(&["pve3"]), Some(&[]));
+    let completed = plan(&request(vec![one.clone(), fresh("pve2")]));
+    assert_eq!((actions(&completed), completed.primary.as_deref()), (vec![Nothing, Join], Some("pve1")));
+    assert_eq!(reason(&completed, "pve1"), "a member, without quorum until pve2 is up");
+    assert_eq!((completed.forecast[0].online_votes, completed.forecast[0].quorum), ((1, 2), (2, 2)));
+    let with_third = plan(&request(vec![one, fresh("pve2"), fresh("pve3")]));
+    assert_eq!((actions(&with_third), with_third.joins.len()), (vec![Nothing, Join, Join], 2));
+}
+
+#[test]
+fn a_member_without_a_certificate_finishes_its_join() {
+    let conf = without(&["pve3"]);
+    let mut late = member("pve1", &conf, None);
+    late.info.as_mut().unwrap().fingerprint = None;
+    let plan = plan(&request(vec![late, member("pve2", &conf, None)]));
+    assert_eq!((actions(&plan), plan.primary.as_deref()), (vec![Join, Nothing], Some("pve2")));
+    assert_eq!((plan.joins.as_slice(), plan.config_version), (&["pve1".to_owned()][..], 3));
+}
+
 fn begin(node: &mut WantedNode, kind: &str) {
     let operation = UnendedOperation { kind: kind.to_owned(), ..UnendedOperation::default() };
     node.info.as_mut().unwrap().operation = Some(operation);

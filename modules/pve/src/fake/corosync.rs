@@ -18,7 +18,7 @@ impl Machine {
             .into_iter()
             .filter(|node| node.name == self.hostname || (settled && self.is_online(&node.name)))
             .collect();
-        let expected = conf.expected_votes();
+        let expected = self.expected.unwrap_or_else(|| conf.expected_votes());
         let total = present.iter().map(|node| node.votes).sum();
         let quorum = expected / 2 + 1;
         Some(Quorum {

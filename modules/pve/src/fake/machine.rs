@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::corosync_conf::CorosyncConf;
 use crate::facts::Address;
+use crate::https::{Exchange, HttpsError, Reply};
 
 /// A node's state, files apart.
 pub struct Machine {
@@ -34,13 +35,20 @@ pub struct Machine {
     pub cluster_files: BTreeMap<String, Vec<u8>>,
     /// What `.members` says, instead of what follows from the rest.
     pub members: Option<String>,
+    /// Fingerprint of the certificate that the API shows, instead of the one in /etc/pve.
+    pub served: Option<String>,
     /// Monotonic clock.
     pub clock: Duration,
     /// Wall clock at zero of the monotonic one.
     pub booted: SystemTime,
     /// Every command line run so far.
     pub calls: Vec<String>,
+    /// Votes that were told to be expected in place of the configured ones.
+    pub expected: Option<u32>,
+    /// What was told to `pvecm add` as root's password.
+    pub passwords: Vec<String>,
     pub(super) corosync_started: Option<Duration>,
+    databases: u32,
 }
 
 /// A systemd unit.
@@ -75,6 +83,7 @@ const UNITS: [&str; 12] = [
     "chrony",
     "ssh",
 ];
+const DATABASE: &str = "/var/lib/pve-cluster/config.db";
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnwWTvpRCDIDyFcOq9XbuaFbX3Pt4PTWdDVYKbBk7uQ root@fake\n";
 
@@ -101,10 +110,14 @@ impl Machine {
             synchronised: Some(true),
             cluster_files: BTreeMap::new(),
             members: None,
+            served: None,
             clock: Duration::ZERO,
             booted: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_359_600),
             calls: Vec::new(),
+            expected: None,
+            passwords: Vec::new(),
             corosync_started: None,
+            databases: 0,
         }
     }
 
@@ -198,9 +211,7 @@ impl Machine {
     /// Stops a unit.
     pub fn stop(&mut self, unit: &str) {
         if unit == "pve-cluster.service" && self.is_active(unit) {
-            let store = self.path("/.pmxcfs");
-            fs::rename(self.path("/etc/pve"), store).expect("the fake root can be written");
-            fs::create_dir_all(self.path("/etc/pve")).expect("the fake root can be written");
+            self.unmount_pmxcfs();
         }
         if unit == "corosync.service" {
             self.corosync_started = None;
@@ -216,18 +227,57 @@ impl Machine {
         self.units.get(unit).is_some_and(|unit| unit.active == "active")
     }
 
+    /// pveproxy of this node, as far as the certificate it shows.
+    pub(super) fn own_api(&self, exchange: &Exchange) -> Result<Reply, HttpsError> {
+        let is_own = self.addresses.iter().any(|own| own.address == exchange.address.ip().to_string());
+        let served = self.served.clone().unwrap_or_else(|| {
+            let pem = self.read(&format!("/etc/pve/nodes/{}/pve-ssl.pem", self.hostname));
+            crate::certificate::fingerprint_of_pem(&pem).unwrap_or_default()
+        });
+        match served.parse() {
+            Ok(certificate) if is_own && self.is_active("pveproxy.service") => {
+                Ok(Reply { certificate, status: None, body: String::new() })
+            }
+            _ => Err(HttpsError::Unreachable { address: exchange.address, reason: "refused".to_owned() }),
+        }
+    }
+
+    /// Mounts /etc/pve as `pmxcfs -l` does.
+    pub(super) fn mount_local(&mut self) {
+        self.mount_pmxcfs();
+        let text = self.members_text(None, None);
+        self.write("/etc/pve/.members", text);
+    }
+
+    /// Ends a `pmxcfs -l`.
+    pub(super) fn stop_local(&mut self) {
+        self.unmount_pmxcfs();
+    }
+
+    /// What /etc/pve showed belongs to the database that is there.
+    fn unmount_pmxcfs(&mut self) {
+        let _ = fs::remove_file(self.path("/etc/pve/.members"));
+        fs::create_dir_all(self.path("/.pmxcfs")).expect("the fake root can be written");
+        fs::rename(self.path("/etc/pve"), self.store()).expect("the fake root can be written");
+        fs::create_dir_all(self.path("/etc/pve")).expect("the fake root can be written");
+    }
+
+    fn store(&self) -> PathBuf {
+        self.path("/.pmxcfs").join(self.read(DATABASE))
+    }
+
     fn mount_pmxcfs(&mut self) {
-        let store = self.path("/.pmxcfs");
-        if !store.exists() {
+        if self.path("/etc/pve/.members").exists() {
             return;
         }
-        fs::remove_dir_all(self.path("/etc/pve")).expect("the fake root can be written");
-        if self.path("/var/lib/pve-cluster/config.db").exists() {
-            fs::rename(store, self.path("/etc/pve")).expect("the fake root can be written");
+        let has_database = self.path(DATABASE).exists();
+        if has_database && self.store().exists() {
+            fs::remove_dir_all(self.path("/etc/pve")).expect("the fake root can be written");
+            fs::rename(self.store(), self.path("/etc/pve")).expect("the fake root can be written");
             return;
         }
-        fs::remove_dir_all(store).expect("the fake root can be written");
-        self.write("/var/lib/pve-cluster/config.db", "sqlite");
+        self.databases += 1;
+        self.write(DATABASE, format!("sqlite{}", self.databases));
         if self.is_active("corosync.service") || self.path("/etc/corosync/corosync.conf").exists() {
             for (path, content) in self.cluster_files.clone() {
                 self.write(&path, content);
@@ -268,7 +318,7 @@ impl Machine {
 }
 
 /// Not a certificate, but PEM of bytes of its own, which is all that a fingerprint is taken of.
-fn certificate(what: &str, name: &str) -> String {
+pub(super) fn certificate(what: &str, name: &str) -> String {
     let body = crate::base64::encode(format!("{what} {name}").as_bytes());
     format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
 }

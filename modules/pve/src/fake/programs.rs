@@ -17,7 +17,8 @@ pub(super) fn run(machine: &mut Machine, cmd: &Cmd) -> Result<Output, RunError> 
             let yes = if machine.synchronised == Some(true) { "yes" } else { "no" };
             Ok(printed(format!("NTP=yes\nNTPSynchronized={yes}\n")))
         }
-        _ => Err(RunError::NotFound { program: cmd.program.clone() }),
+        _ => super::pve::run(machine, cmd)
+            .unwrap_or_else(|| Err(RunError::NotFound { program: cmd.program.clone() })),
     }
 }
 

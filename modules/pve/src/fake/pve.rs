@@ -1,0 +1,148 @@
+//! PVE's own programs on a fake node, as far as forming a cluster needs them: they change the fake as PVE
+//! changes a node, and like PVE's they end with 0 whatever came of it.
+
+use std::fs;
+
+use super::Machine;
+use super::machine::certificate;
+use super::programs::printed;
+use crate::corosync_conf::{ConfNode, CorosyncConf, NewCluster, NewLink};
+use crate::{Cmd, Output, RunError};
+
+const SHARED: &str = "/etc/pve/corosync.conf";
+const LOCAL: &str = "/etc/corosync/corosync.conf";
+
+/// Runs one of them; `None` for any other program.
+pub(super) fn run(machine: &mut Machine, cmd: &Cmd) -> Option<Result<Output, RunError>> {
+    let args: Vec<&str> = cmd.args.iter().map(String::as_str).collect();
+    let text = match (cmd.program.as_str(), args.as_slice()) {
+        ("pvecm", ["create", name, options @ ..]) => create(machine, name, options),
+        ("pvecm", ["add", _, options @ ..]) => add(machine, options, cmd.input()),
+        ("pvecm", ["updatecerts", ..]) => updatecerts(machine),
+        ("pvecm", ["delnode", name]) => delnode(machine, name),
+        ("pvecm", ["expected", "1"]) => {
+            machine.expected = Some(1);
+            String::new()
+        }
+        ("pvesh", ["create", path, options @ ..]) => admit(machine, path, options)?,
+        ("pmxcfs", ["-l"]) => {
+            machine.mount_local();
+            String::new()
+        }
+        ("killall", ["pmxcfs"]) => {
+            machine.stop_local();
+            String::new()
+        }
+        ("sqlite3", [_, ".dump"]) => "BEGIN TRANSACTION;\nCOMMIT;\n".to_owned(),
+        ("gzip", ["-f", path]) => {
+            let path = machine.path(path);
+            let _ = fs::rename(&path, path.with_extension("sql.gz"));
+            String::new()
+        }
+        ("sshd", ["-T", ..]) => {
+            "permitrootlogin yes\nauthorizedkeysfile .ssh/authorized_keys .ssh/authorized_keys2\n".to_owned()
+        }
+        ("logger" | "kill", _) => String::new(),
+        ("journalctl", ["-u", "corosync", ..]) => "  [KNET  ] host: host: 1 has no active links\n".to_owned(),
+        _ => return None,
+    };
+    Some(Ok(printed(text)))
+}
+
+/// Options `--linkN address[,priority=P]` and others by name.
+fn links(options: &[&str]) -> Vec<NewLink> {
+    let pairs = options.chunks(2).filter_map(|pair| Some((pair[0].strip_prefix("--link")?, *pair.get(1)?)));
+    pairs
+        .filter_map(|(number, value)| {
+            let (address, priority) = value.split_once(",priority=").unwrap_or((value, ""));
+            Some(NewLink {
+                number: number.parse().ok()?,
+                address: address.to_owned(),
+                priority: priority.parse().ok(),
+            })
+        })
+        .collect()
+}
+
+fn number(options: &[&str], name: &str) -> Option<u32> {
+    let at = options.iter().position(|option| *option == name)?;
+    options.get(at + 1)?.parse().ok()
+}
+
+fn create(machine: &mut Machine, name: &str, options: &[&str]) -> String {
+    let conf = CorosyncConf::create(&NewCluster {
+        cluster_name: name.to_owned(),
+        node: machine.hostname.clone(),
+        nodeid: number(options, "--nodeid").unwrap_or(1),
+        votes: number(options, "--votes").unwrap_or(1),
+        links: links(options),
+        token_coefficient: Some(125),
+    });
+    machine.write("/etc/corosync/authkey", [7; 256]);
+    machine.write(SHARED, conf.render());
+    machine.write(LOCAL, conf.render());
+    machine.write("/etc/pve/priv/known_hosts", "fake ssh-rsa AAAA\n");
+    machine.start("corosync.service");
+    "Writing corosync config to /etc/pve/corosync.conf\nRestart corosync and cluster filesystem\n".to_owned()
+}
+
+fn admit(machine: &mut Machine, path: &str, options: &[&str]) -> Option<String> {
+    let name = path.strip_prefix("/cluster/config/nodes/")?;
+    let mut conf = CorosyncConf::parse(&machine.read(SHARED)).ok()?;
+    let listed = conf.nodes().into_iter().map(|node| node.name);
+    // Whoever was listed is online as before; the new node is not up yet.
+    machine.online = Some(machine.online.take().unwrap_or_else(|| listed.collect()));
+    conf.put_node(&ConfNode {
+        name: name.to_owned(),
+        nodeid: number(options, "--nodeid").unwrap_or_else(|| conf.free_nodeid()),
+        votes: number(options, "--votes").unwrap_or(1),
+        links: links(options).into_iter().map(|link| (link.number, link.address)).collect(),
+    });
+    conf.increase_version();
+    machine.write(SHARED, conf.render());
+    machine.write(LOCAL, conf.render());
+    fs::create_dir_all(machine.path(&format!("/etc/pve/nodes/{name}"))).ok()?;
+    Some(r#"{"corosync_authkey":"SECRET-AUTHKEY","corosync_conf":"","warnings":[]}"#.to_owned())
+}
+
+fn add(machine: &mut Machine, _options: &[&str], password: &str) -> String {
+    machine.passwords.push(password.to_owned());
+    let Some(conf) = machine.cluster_files.get(SHARED).cloned() else {
+        return "An error occurred on the cluster node: invalid corosync.conf\nCluster join aborted!\n"
+            .to_owned();
+    };
+    let keys = machine.path("/root/.ssh/authorized_keys");
+    let _ = fs::remove_file(&keys);
+    let _ = fs::create_dir_all(machine.path("/root/.ssh"));
+    let _ = std::os::unix::fs::symlink("/etc/pve/priv/authorized_keys", keys);
+    machine.write("/etc/corosync/authkey", [7; 256]);
+    machine.write(LOCAL, conf);
+    machine.stop("pve-cluster.service");
+    let _ = fs::remove_file(machine.path("/var/lib/pve-cluster/config.db"));
+    if !machine.start("corosync.service") {
+        return "starting pve-cluster failed: See \"systemctl status corosync.service\"\n".to_owned();
+    }
+    machine.start("pve-cluster.service");
+    updatecerts(machine) + "successfully added node to cluster.\n"
+}
+
+fn updatecerts(machine: &mut Machine) -> String {
+    let own = format!("/etc/pve/nodes/{}", machine.hostname);
+    let name = machine.hostname.clone();
+    machine.write(&format!("{own}/pve-ssl.pem"), certificate("node of the cluster", &name));
+    machine.write(&format!("{own}/ssh_known_hosts"), format!("{name} ssh-rsa AAAA"));
+    "(re)generate node files\ngenerate new node certificate\n".to_owned()
+}
+
+fn delnode(machine: &mut Machine, name: &str) -> String {
+    let is_quorate = machine.quorum().is_some_and(|quorum| quorum.quorate);
+    if let Ok(mut conf) = CorosyncConf::parse(&machine.read(SHARED))
+        && is_quorate
+    {
+        conf.remove_node(name);
+        conf.increase_version();
+        machine.write(SHARED, conf.render());
+        machine.expected = None;
+    }
+    "Killing node 2\n".to_owned()
+}

@@ -1,0 +1,122 @@
+//! Whether a cluster is as it should be, as one member sees it, and whether all members see the same. Each look
+//! is a list of checks; waiting until all pass is the caller's.
+
+mod checks;
+mod view;
+
+use std::time::Duration;
+
+use crate::facts::NodeFacts;
+use crate::gather::gather;
+use crate::verdict::CheckReport;
+use crate::{Deadline, Node, Progress};
+pub use view::View;
+
+/// Checks, by id and what they make sure of.
+pub const CHECKS: &[(&str, &str)] = &[
+    ("in-cluster", "The node is in the cluster of that name."),
+    ("quorate", "corosync and pmxcfs both have quorum."),
+    (
+        "members-complete",
+        "The cluster lists exactly the expected nodes, and all are online for corosync and pmxcfs.",
+    ),
+    ("config-current", "corosync has the corosync.conf that pmxcfs has, and its findings are none."),
+    ("links-connected", "Every link to every other node is connected."),
+    ("pmxcfs-writable", "A lock can be made and removed below C(/etc/pve/priv/lock)."),
+    ("certificates", "Every node has its certificate, and this node's API shows its own."),
+    ("services-enabled", "The services of a member run and come back after a boot."),
+    ("no-remnants", "No operation is left without an end, and the node is in its own cluster's list."),
+    ("time-synchronised", "The clock follows a reference."),
+    ("views-complete", "There is a view of every node."),
+    (
+        "views-agree",
+        "All views show the same: configuration, members, addresses, certificate authority, certificates \
+                     and content of C(/etc/pve).",
+    ),
+];
+
+/// What is expected of the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Expected {
+    /// Cluster name.
+    pub cluster_name: String,
+    /// Names of all nodes; those listed when absent.
+    pub nodes: Option<Vec<String>>,
+    /// Number of nodes.
+    pub count: Option<usize>,
+    /// Links; those configured when absent.
+    pub links: Option<Vec<u8>>,
+    /// What other members saw; nothing to compare when absent.
+    pub views: Option<Vec<View>>,
+    /// Nothing may be written, not even a lock.
+    pub is_read_only: bool,
+}
+
+/// One look at the cluster.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// Facts of the node.
+    pub facts: NodeFacts,
+    /// What it sees; `None` when it is in no cluster of that name.
+    pub view: Option<View>,
+    /// What was found.
+    pub checks: Vec<CheckReport>,
+}
+
+impl Look {
+    /// Whether no check fails the whole.
+    pub fn is_good(&self) -> bool {
+        !self.checks.iter().any(CheckReport::is_fatal)
+    }
+
+    /// Whether looking again can help: what other nodes saw earlier stays as it is.
+    fn is_final(&self) -> bool {
+        let fatal = || self.checks.iter().filter(|check| check.is_fatal());
+        self.facts.cluster.is_none()
+            || (fatal().count() > 0 && fatal().all(|check| check.id == "views-complete"))
+    }
+}
+
+/// Looks once.
+pub fn look(node: &Node, expected: &Expected, timeout: Duration) -> Look {
+    let facts = gather(node, timeout);
+    let view = View::of(node, &facts, &expected.cluster_name);
+    let (view, unread) = match view {
+        Ok(view) => (view, None),
+        Err(error) => (None, Some(error)),
+    };
+    let checks = checks::run(node, &facts, view.as_ref(), unread, expected, timeout);
+    Look { facts, view, checks }
+}
+
+/// Looks until all is good, and stays so for `stable_for`, or the deadline passes; the last look in any case.
+pub fn wait_until_good(
+    node: &Node,
+    expected: &Expected,
+    stable_for: Duration,
+    deadline: Deadline,
+) -> anyhow::Result<(Look, u32)> {
+    let program_limit = Duration::from_secs(10);
+    let (mut last, mut looks, mut good_since) = (None, 0, None);
+    let waited = deadline.wait(node, "the cluster to be as it should be", Duration::from_millis(500), || {
+        let limit = deadline.left(node).clamp(Duration::from_secs(1), program_limit);
+        let seen = look(node, expected, limit);
+        looks += 1;
+        let is_good = seen.is_good();
+        let since = if is_good { *good_since.get_or_insert(node.monotonic()) } else { node.monotonic() };
+        if !is_good {
+            good_since = None;
+        }
+        let is_over = seen.is_final() || (is_good && node.monotonic().saturating_sub(since) >= stable_for);
+        last = Some(seen);
+        Ok(if is_over { Progress::Done(()) } else { Progress::Pending(String::new()) })
+    });
+    match last {
+        Some(look) => Ok((look, looks)),
+        // Only when the wait itself failed before the first look.
+        None => waited.and_then(|()| anyhow::bail!("the cluster was never looked at: please report it")),
+    }
+}
+
+#[cfg(test)]
+mod tests;

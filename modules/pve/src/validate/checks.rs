@@ -1,0 +1,293 @@
+//! The checks of a cluster as one member sees it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Expected, View};
+use crate::cluster_lock::ClusterLock;
+use crate::corosync_conf::CorosyncConf;
+use crate::facts::{ClusterConfig, NodeFacts};
+use crate::gather::LOCAL_CONF;
+use crate::https::api;
+use crate::services::OF_A_MEMBER;
+use crate::verdict::{CheckReport, Finding, Severity};
+use crate::{Deadline, Node, observe, time_sync};
+
+/// The node, what is known of it, and what is expected.
+struct Subject<'a> {
+    node: &'a Node,
+    facts: &'a NodeFacts,
+    cluster: &'a ClusterConfig,
+    expected: &'a Expected,
+    timeout: Duration,
+}
+
+pub(super) fn run(
+    node: &Node,
+    facts: &NodeFacts,
+    view: Option<&View>,
+    unread: Option<anyhow::Error>,
+    expected: &Expected,
+    timeout: Duration,
+) -> Vec<CheckReport> {
+    let error = |id: &str, found| CheckReport::new(id, Severity::Error, found);
+    let wanted = &expected.cluster_name;
+    let cluster = match &facts.cluster {
+        Some(cluster) if cluster.name == *wanted => cluster,
+        Some(other) => {
+            let finding = format!("the node is in cluster {:?}, not in {wanted:?}", other.name);
+            return vec![error(
+                "in-cluster",
+                Finding::failed(finding, "correct cluster_name or the inventory"),
+            )];
+        }
+        None => {
+            let finding = format!("the node is in no cluster, expected is {wanted:?}");
+            return vec![error("in-cluster", Finding::failed(finding, "join it: run the play site.yml"))];
+        }
+    };
+    let subject = Subject { node, facts, cluster, expected, timeout };
+    let agreement = match unread {
+        Some(unread) => Err(unread),
+        None => views_agree(view, expected),
+    };
+    vec![
+        error("in-cluster", Finding::passed(format!("{wanted:?}"))),
+        error("quorate", quorate(&subject)),
+        error("members-complete", members_complete(&subject)),
+        error("config-current", config_current(&subject)),
+        error("links-connected", links_connected(&subject)),
+        error("pmxcfs-writable", pmxcfs_writable(&subject)),
+        error("certificates", certificates(&subject, view)),
+        error("services-enabled", services_enabled(&subject)),
+        error("no-remnants", no_remnants(&subject)),
+        error("time-synchronised", time_synchronised(&subject)),
+        error("views-complete", views_complete(&subject)),
+        error("views-agree", agreement),
+    ]
+}
+
+fn quorate(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let Some(votes) = &subject.facts.quorum else {
+        return Finding::failed(
+            "corosync does not answer",
+            "systemctl status corosync, journalctl -u corosync",
+        );
+    };
+    let text = format!("{} of {} votes, quorum {}", votes.total_votes, votes.expected_votes, votes.quorum);
+    if !votes.quorate {
+        return Finding::failed(
+            format!("no quorum: {text}"),
+            "bring the missing nodes up, or repair their links",
+        );
+    }
+    if subject.facts.pmxcfs.quorate != Some(true) {
+        return Finding::failed(
+            format!("corosync is quorate ({text}), pmxcfs is not"),
+            "see journalctl -u pve-cluster",
+        );
+    }
+    Finding::passed(text)
+}
+
+fn members_complete(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let listed: BTreeSet<&str> = subject.cluster.nodes.iter().map(|node| node.name.as_str()).collect();
+    let mut wrong = Vec::new();
+    let mut tell = |what: &str, names: Vec<&str>| {
+        if !names.is_empty() {
+            wrong.push(format!("{what}: {}", names.join(", ")));
+        }
+    };
+    if let Some(names) = &subject.expected.nodes {
+        let wanted: BTreeSet<&str> = names.iter().map(String::as_str).collect();
+        tell("not listed", wanted.difference(&listed).copied().collect());
+        tell("listed and not expected", listed.difference(&wanted).copied().collect());
+    }
+    let nodes = || subject.cluster.nodes.iter();
+    tell(
+        "offline",
+        nodes().filter(|node| node.online != Some(true)).map(|node| node.name.as_str()).collect(),
+    );
+    let is_shown = |name: &str| subject.facts.pmxcfs.online.iter().any(|online| online == name);
+    let hidden = nodes().filter(|node| node.online == Some(true) && !is_shown(&node.name));
+    tell("online for corosync and not for pmxcfs", hidden.map(|node| node.name.as_str()).collect());
+    if let Some(count) = subject.expected.count.filter(|count| *count != listed.len()) {
+        wrong.push(format!("{} nodes are listed, expected are {count}", listed.len()));
+    }
+    if wrong.is_empty() {
+        return Finding::passed(format!("{} nodes, all online", listed.len()));
+    }
+    Finding::failed(wrong.join("; "), "bring the nodes up, let them join, or take them out of the cluster")
+}
+
+fn config_current(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let findings = CorosyncConf::parse(&subject.cluster.text)?.findings();
+    if !findings.is_empty() {
+        return Finding::failed(
+            findings.join("; "),
+            "correct /etc/pve/corosync.conf and increase config_version",
+        );
+    }
+    let version = subject.cluster.config_version;
+    let local = subject.node.read(LOCAL_CONF)?.unwrap_or_default();
+    let local = CorosyncConf::parse(&local)?;
+    if local.render() != subject.cluster.text {
+        let own = local.config_version().unwrap_or(0);
+        return Finding::failed(
+            format!("corosync.conf of corosync has version {own}, that of pmxcfs has {version}"),
+            "systemctl restart pve-cluster copies it to corosync",
+        );
+    }
+    Finding::passed(format!("config version {version}"))
+}
+
+fn links_connected(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let others: Vec<_> =
+        subject.cluster.nodes.iter().filter(|node| node.name != subject.facts.node).collect();
+    let configured: BTreeSet<u8> =
+        subject.cluster.nodes.iter().flat_map(|node| node.links.keys().copied()).collect();
+    let wanted: BTreeSet<u8> = match &subject.expected.links {
+        Some(links) => links.iter().copied().collect(),
+        None => configured.clone(),
+    };
+    let mut wrong: Vec<String> =
+        wanted.difference(&configured).map(|number| format!("link {number} is not configured")).collect();
+    for number in wanted.intersection(&configured) {
+        let link = subject.facts.links.iter().find(|link| link.number == *number);
+        for other in &others {
+            let peer = link.and_then(|link| link.peers.iter().find(|peer| peer.nodeid == other.nodeid));
+            if !peer.is_some_and(|peer| peer.connected) {
+                let status = peer.map_or("not shown by corosync", |peer| peer.status.as_str());
+                wrong.push(format!("link {number} to {} is {status}", other.name));
+            }
+        }
+    }
+    if wrong.is_empty() {
+        return Finding::passed(format!("{} links to {} nodes", wanted.len(), others.len()));
+    }
+    Finding::failed(
+        wrong.join("; "),
+        "look at the network between these addresses and at firewalls: UDP 5405 plus the link's number",
+    )
+}
+
+fn pmxcfs_writable(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    if subject.expected.is_read_only {
+        return Finding::skipped("nothing is written in check mode");
+    }
+    let limit = Deadline::after(subject.node, Duration::from_secs(2));
+    let name = format!("sddc-pve-validate-{}", subject.facts.node);
+    match ClusterLock::take(subject.node, &name, limit) {
+        Ok(_lock) => Finding::passed("a lock can be made and removed"),
+        Err(error) => Finding::failed(
+            format!("{error:#}"),
+            "without quorum /etc/pve is read-only: see the other checks",
+        ),
+    }
+}
+
+fn certificates(subject: &Subject<'_>, view: Option<&View>) -> anyhow::Result<Finding> {
+    let Some(view) = view else { anyhow::bail!("the certificates could not be read") };
+    let hint = "pvecm updatecerts --force on the node, then systemctl reload-or-restart pveproxy pvedaemon";
+    let without: Vec<&str> = view
+        .fingerprints
+        .iter()
+        .filter(|(_, found)| found.is_none())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if view.ca_fingerprint.is_none() {
+        return Finding::failed("there is no /etc/pve/pve-root-ca.pem", hint);
+    }
+    if !without.is_empty() {
+        return Finding::failed(format!("no certificate of {}", without.join(", ")), hint);
+    }
+    let own = observe::own_certificate(subject.node)?;
+    let address = observe::own_address(subject.node)?;
+    let shown =
+        match api::served_certificate(subject.node, address, subject.timeout.min(Duration::from_secs(5))) {
+            Ok(shown) => shown,
+            Err(error) => return Finding::failed(format!("{error}"), "systemctl status pveproxy"),
+        };
+    if Some(shown) != own {
+        return Finding::failed(
+            format!("the API on {address} shows {shown}, which is not the node's certificate"),
+            hint,
+        );
+    }
+    Finding::passed(format!("{} certificates, the API on {address} shows its own", view.fingerprints.len()))
+}
+
+fn services_enabled(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    anyhow::ensure!(!subject.facts.services.is_empty(), "systemd did not tell of the services");
+    let mut wrong = Vec::new();
+    for name in OF_A_MEMBER {
+        let state = subject.facts.services.get(name).cloned().unwrap_or_default();
+        if !state.is_active() {
+            wrong.push(format!("{name} is {}", state.active));
+        }
+        if !state.is_enabled() {
+            let word = if state.is_installed() { state.enabled.as_str() } else { "not installed" };
+            wrong.push(format!("{name} is {word}"));
+        }
+    }
+    if wrong.is_empty() {
+        return Finding::passed(format!("{} run and are enabled", OF_A_MEMBER.join(", ")));
+    }
+    Finding::failed(wrong.join("; "), "systemctl enable --now, and see journalctl -u for the reason")
+}
+
+fn no_remnants(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let traces: Vec<String> =
+        subject.facts.remnants.iter().map(|trace| format!("{}: {}", trace.path, trace.detail)).collect();
+    if traces.is_empty() {
+        return Finding::passed("nothing is left unfinished");
+    }
+    Finding::failed(traces.join("; "), "run the play site.yml again: it ends or undoes what was begun")
+}
+
+fn time_synchronised(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let hint = "install and start chrony, and give it a time server the node can reach";
+    match time_sync::query(subject.node, subject.timeout)? {
+        None => Finding::failed("neither chrony nor systemd tells of the time", hint),
+        Some(sync) if sync.is_synchronised => Finding::passed(format!("{} keeps the clock", sync.source)),
+        Some(sync) => Finding::failed(format!("the clock is not synchronised, says {}", sync.source), hint),
+    }
+}
+
+fn views_complete(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let Some(views) = &subject.expected.views else { return Finding::skipped("no views were given") };
+    let seen: BTreeSet<&str> =
+        views.iter().map(|view| view.node.as_str()).chain([subject.facts.node.as_str()]).collect();
+    let expected: BTreeSet<&str> = match &subject.expected.nodes {
+        Some(names) => names.iter().map(String::as_str).collect(),
+        None => subject.cluster.nodes.iter().map(|node| node.name.as_str()).collect(),
+    };
+    let missing: Vec<&str> = expected.difference(&seen).copied().collect();
+    if missing.is_empty() {
+        return Finding::passed(format!("{} views", seen.len()));
+    }
+    Finding::failed(
+        format!("no view of {}", missing.join(", ")),
+        "run the module on these nodes first, and pass what they return as view",
+    )
+}
+
+fn views_agree(own: Option<&View>, expected: &Expected) -> anyhow::Result<Finding> {
+    let (Some(own), Some(views)) = (own, &expected.views) else {
+        return Finding::skipped("no views were given");
+    };
+    let mut wrong = Vec::new();
+    for view in views.iter().filter(|view| view.node != own.node) {
+        let differences = own.differences(view);
+        if !differences.is_empty() {
+            wrong.push(format!("{} and {} differ in {}", own.node, view.node, differences.join(", ")));
+        }
+    }
+    if wrong.is_empty() {
+        return Finding::passed("all views show the same");
+    }
+    Finding::failed(
+        wrong.join("; "),
+        "look at both nodes: a member that pmxcfs does not reach keeps an old view (journalctl -u pve-cluster)",
+    )
+}

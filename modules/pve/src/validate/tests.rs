@@ -1,0 +1,201 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::fake::{Fake, golden};
+
+const THREE: &str = "12-three-nodes/pve1-files/corosync-conf-pve";
+
+fn healthy(name: &str, address: &str) -> Fake {
+    member(name, address, &golden::file_in(THREE))
+}
+
+/// A member with all that a finished join leaves.
+fn member(name: &str, address: &str, conf: &str) -> Fake {
+    let fake = Fake::member(name, address, conf);
+    let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+    for (index, node) in ["pve1", "pve2", "pve3"].iter().enumerate() {
+        fake.write(&format!("/etc/pve/nodes/{node}/pve-ssl.pem"), pem(&"AAAA".repeat(index + 1)));
+    }
+    fake.write("/etc/pve/pve-root-ca.pem", pem("BBBB"));
+    fake
+}
+
+fn expected(names: &[&str]) -> Expected {
+    Expected {
+        cluster_name: "oracle".to_owned(),
+        nodes: Some(names.iter().map(|name| (*name).to_owned()).collect()),
+        ..Expected::default()
+    }
+}
+
+const ALL: [&str; 3] = ["pve1", "pve2", "pve3"];
+
+fn fatal(fake: &Fake, expected: &Expected) -> BTreeMap<String, String> {
+    let look = look(&fake.node(), expected, Duration::from_secs(1));
+    look.checks.into_iter().filter(CheckReport::is_fatal).map(|check| (check.id, check.finding)).collect()
+}
+
+fn fails(spoil: impl FnOnce(&Fake, &mut Expected), id: &str, finding: &str) {
+    let fake = healthy("pve1", "10.88.0.11");
+    let mut expected = expected(&ALL);
+    spoil(&fake, &mut expected);
+    assert_eq!(fatal(&fake, &expected), BTreeMap::from([(id.to_owned(), finding.to_owned())]));
+}
+
+#[test]
+fn a_healthy_cluster_passes_and_gives_a_view() {
+    let fake = healthy("pve1", "10.88.0.11");
+    let look = look(&fake.node(), &expected(&ALL), Duration::from_secs(1));
+    assert!(look.is_good(), "{:?}", look.checks);
+    let view = look.view.unwrap();
+    assert_eq!((view.members, view.config_version), (ALL.map(str::to_owned).to_vec(), 3));
+    assert_eq!(view.rings["pve2"][&0], "10.88.0.12");
+    assert_eq!(look.checks.len(), CHECKS.len());
+    assert!(look.checks.iter().zip(CHECKS).all(|(check, (id, _))| check.id == *id));
+}
+
+#[test]
+fn each_fault_fails_its_own_check() {
+    fails(
+        |_, expected| expected.nodes.as_mut().unwrap().push("pve4".to_owned()),
+        "members-complete",
+        "not listed: pve4",
+    );
+    fails(
+        |_, expected| expected.nodes = Some(vec!["pve1".to_owned(), "pve2".to_owned()]),
+        "members-complete",
+        "listed and not expected: pve3",
+    );
+    fails(
+        |_, expected| (expected.nodes, expected.count) = (None, Some(4)),
+        "members-complete",
+        "3 nodes are listed, expected are 4",
+    );
+    fails(
+        |fake, _| _ = fake.machine().cut.insert((0, 3)),
+        "links-connected",
+        "link 0 to pve3 is disconnected",
+    );
+    fails(|_, expected| expected.links = Some(vec![0, 1]), "links-connected", "link 1 is not configured");
+    fails(
+        |fake, _| std::fs::remove_file(fake.path("/etc/pve/nodes/pve3/pve-ssl.pem")).unwrap(),
+        "certificates",
+        "no certificate of pve3",
+    );
+    fails(
+        |fake, _| fake.machine().units.get_mut("corosync.service").unwrap().enabled = "disabled".to_owned(),
+        "services-enabled",
+        "corosync is disabled",
+    );
+    fails(
+        |fake, _| fake.machine().synchronised = Some(false),
+        "time-synchronised",
+        "the clock is not synchronised, says chrony",
+    );
+}
+
+#[test]
+fn an_api_that_still_shows_its_old_certificate_is_seen() {
+    let old = "00:".repeat(31) + "00";
+    fails(
+        |fake, _| fake.machine().served = Some("00:".repeat(31) + "00"),
+        "certificates",
+        &format!("the API on 10.88.0.11 shows {old}, which is not the node's certificate"),
+    );
+}
+
+#[test]
+fn without_quorum_it_says_so_and_what_is_missing() {
+    let fake = healthy("pve1", "10.88.0.11");
+    fake.machine().online = Some(Default::default());
+    let found = fatal(&fake, &expected(&ALL));
+    assert_eq!(found["quorate"], "no quorum: 1 of 3 votes, quorum 2");
+    assert_eq!(found["members-complete"], "offline: pve2, pve3");
+    assert_eq!(found["links-connected"], "link 0 to pve2 is disconnected; link 0 to pve3 is disconnected");
+}
+
+#[test]
+fn a_corosync_that_kept_an_old_configuration_is_seen() {
+    let fake = healthy("pve1", "10.88.0.11");
+    // Without quorum pmxcfs copies nothing, and corosync is left with what it had.
+    fake.machine().online = Some(Default::default());
+    let old = golden::file_in(THREE).replace("config_version: 3", "config_version: 2");
+    fake.write("/etc/corosync/corosync.conf", old);
+    let found = fatal(&fake, &expected(&ALL));
+    assert_eq!(found["config-current"], "corosync.conf of corosync has version 2, that of pmxcfs has 3");
+}
+
+#[test]
+fn a_node_of_another_cluster_or_of_none_is_told_at_once() {
+    let fake = healthy("pve1", "10.88.0.11");
+    let mut other = expected(&ALL);
+    other.cluster_name = "prod".to_owned();
+    assert_eq!(fatal(&fake, &other)["in-cluster"], "the node is in cluster \"oracle\", not in \"prod\"");
+    let alone = Fake::standalone("pve9", "10.88.0.19");
+    let deadline = Deadline::after(&alone.node(), Duration::from_secs(60));
+    let (look, looks) = wait_until_good(&alone.node(), &expected(&ALL), Duration::ZERO, deadline).unwrap();
+    assert_eq!((look.is_good(), looks, look.checks.len()), (false, 1, 1));
+}
+
+#[test]
+fn views_of_all_members_must_agree() {
+    let view = |fake: &Fake| look(&fake.node(), &expected(&ALL), Duration::from_secs(1)).view.unwrap();
+    let (one, two) = (healthy("pve1", "10.88.0.11"), healthy("pve2", "10.88.0.12"));
+    let third = healthy("pve3", "10.88.0.13");
+    // The same /etc/pve on all: what differs is each node's own and moves.
+    for fake in [&one, &two, &third] {
+        for name in ALL {
+            fake.write(
+                &format!("/etc/pve/nodes/{name}/lrm_status"),
+                format!("{:?}", fake.machine().hostname),
+            );
+        }
+    }
+    let mut comparing = expected(&ALL);
+    comparing.views = Some(vec![view(&one), view(&two), view(&third)]);
+    assert_eq!(fatal(&one, &comparing), BTreeMap::new());
+    third.write("/etc/pve/storage.cfg", "dir: local\n");
+    comparing.views = Some(vec![view(&two), view(&third)]);
+    assert_eq!(fatal(&one, &comparing)["views-agree"], "pve1 and pve3 differ in content of /etc/pve");
+    comparing.views = Some(vec![view(&two)]);
+    assert_eq!(fatal(&one, &comparing)["views-complete"], "no view of pve3");
+}
+
+#[test]
+fn nothing_is_left_behind_and_check_mode_writes_nothing() {
+    let fake = healthy("pve1", "10.88.0.11");
+    assert!(fatal(&fake, &expected(&ALL)).is_empty());
+    assert_eq!(fake.node().list("/etc/pve/priv/lock").unwrap(), Vec::<String>::new());
+    std::fs::remove_dir(fake.path("/etc/pve/priv/lock")).unwrap();
+    let read_only = Expected { is_read_only: true, ..expected(&ALL) };
+    assert!(fatal(&fake, &read_only).is_empty());
+    assert!(!fake.path("/etc/pve/priv/lock").exists());
+}
+
+#[test]
+fn waiting_ends_when_it_is_good_and_stays_so() {
+    let fake = healthy("pve1", "10.88.0.11");
+    fake.machine().settles = Duration::from_secs(4);
+    fake.machine().start("corosync.service");
+    let node = fake.node();
+    let wait = |stable: u64| {
+        let deadline = Deadline::after(&node, Duration::from_secs(30));
+        wait_until_good(&node, &expected(&ALL), Duration::from_secs(stable), deadline).unwrap()
+    };
+    let (look, looks) = wait(0);
+    assert!(look.is_good() && looks > 5, "{looks} looks");
+    let before = node.monotonic();
+    assert!(wait(3).0.is_good());
+    assert!(node.monotonic() - before >= Duration::from_secs(3));
+}
+
+#[test]
+fn a_deadline_ends_with_what_was_seen_last() {
+    let fake = healthy("pve1", "10.88.0.11");
+    fake.machine().cut.insert((0, 2));
+    let node = fake.node();
+    let deadline = Deadline::after(&node, Duration::from_secs(5));
+    let (look, _) = wait_until_good(&node, &expected(&ALL), Duration::ZERO, deadline).unwrap();
+    assert!(!look.is_good());
+    assert!(node.monotonic() < Duration::from_secs(9));
+}

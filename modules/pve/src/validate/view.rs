@@ -1,0 +1,133 @@
+//! What one member sees of its cluster, in a form that must be the same on all members.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::facts::NodeFacts;
+use crate::{Node, certificate};
+
+/// Files of pmxcfs that change by themselves, or are a node's own: nothing to compare.
+const MOVING: [&str; 4] = ["lrm_status", "manager_status", "crm_commands", "pve-root-ca.srl"];
+
+/// What a member sees.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct View {
+    /// Who saw it.
+    pub node: String,
+    /// Cluster name.
+    pub cluster: String,
+    /// Config version.
+    pub config_version: u64,
+    /// SHA-256 of corosync.conf.
+    pub digest: String,
+    /// Names of the nodes that corosync has in the membership.
+    pub members: Vec<String>,
+    /// Address of each node on each link.
+    pub rings: BTreeMap<String, BTreeMap<u8, String>>,
+    /// Fingerprint of the certificate authority.
+    pub ca_fingerprint: Option<String>,
+    /// Fingerprint of each node's own certificate.
+    pub fingerprints: BTreeMap<String, Option<String>>,
+    /// SHA-256 over /etc/pve, without what moves by itself.
+    pub pve_digest: String,
+}
+
+impl View {
+    /// What this node sees; `None` when it is in no cluster of that name.
+    pub fn of(node: &Node, facts: &NodeFacts, cluster_name: &str) -> anyhow::Result<Option<Self>> {
+        let Some(cluster) = facts.cluster.as_ref().filter(|cluster| cluster.name == cluster_name) else {
+            return Ok(None);
+        };
+        let mut members: Vec<String> = cluster
+            .nodes
+            .iter()
+            .filter(|node| node.online == Some(true))
+            .map(|node| node.name.clone())
+            .collect();
+        members.sort();
+        let mut fingerprints = BTreeMap::new();
+        for listed in &cluster.nodes {
+            let path = format!("/etc/pve/nodes/{}/pve-ssl.pem", listed.name);
+            let pem = node.read(&path)?;
+            let fingerprint =
+                pem.map(|pem| certificate::fingerprint_of_pem(&pem).context(path)).transpose()?;
+            fingerprints.insert(listed.name.clone(), fingerprint);
+        }
+        Ok(Some(Self {
+            node: facts.node.clone(),
+            cluster: cluster.name.clone(),
+            config_version: cluster.config_version,
+            digest: cluster.digest.clone(),
+            members,
+            rings: cluster.nodes.iter().map(|node| (node.name.clone(), node.links.clone())).collect(),
+            ca_fingerprint: facts.ca_fingerprint.clone(),
+            fingerprints,
+            pve_digest: pve_digest(node)?,
+        }))
+    }
+
+    /// What is another thing in another view; empty when both show the same.
+    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let parts = [
+            ("cluster name", self.cluster == other.cluster),
+            ("config version", self.config_version == other.config_version),
+            ("corosync.conf", self.digest == other.digest),
+            ("members", self.members == other.members),
+            ("addresses", self.rings == other.rings),
+            ("certificate authority", self.ca_fingerprint == other.ca_fingerprint),
+            ("certificates", self.fingerprints == other.fingerprints),
+            ("content of /etc/pve", self.pve_digest == other.pve_digest),
+        ];
+        parts.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
+    }
+}
+
+/// One digest of all files of /etc/pve: their paths and contents. Dot files are pmxcfs's own status, links point
+/// to each node's own directory, and locks come and go.
+pub fn pve_digest(node: &Node) -> anyhow::Result<String> {
+    let mut whole = Sha256::new();
+    add(&mut whole, &node.path("/etc/pve"), "")?;
+    Ok(whole.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn add(whole: &mut Sha256, dir: &Path, prefix: &str) -> anyhow::Result<()> {
+    let reading = |path: &str| format!("cannot read \"/etc/pve/{path}\"");
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(dir).with_context(|| reading(prefix))? {
+        let entry = entry.with_context(|| reading(prefix))?;
+        entries.push((entry.file_name().to_string_lossy().into_owned(), entry));
+    }
+    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    for (name, entry) in entries {
+        let path = format!("{prefix}{name}");
+        let kind = entry.file_type().with_context(|| reading(&path))?;
+        if name.starts_with('.')
+            || kind.is_symlink()
+            || MOVING.contains(&name.as_str())
+            || path == "priv/lock"
+        {
+            continue;
+        }
+        if kind.is_dir() {
+            whole.update(format!("{path}/\0"));
+            add(whole, &entry.path(), &format!("{path}/"))?;
+            continue;
+        }
+        match fs::read(entry.path()) {
+            Ok(content) => {
+                whole.update(format!("{path}\0{}\0", content.len()));
+                whole.update(&content);
+            }
+            // It was removed between the two looks: the next one is right.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error).with_context(|| reading(&path)),
+        }
+    }
+    Ok(())
+}
