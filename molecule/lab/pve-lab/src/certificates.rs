@@ -68,8 +68,7 @@ fn ensure_authority(host: &Host) -> io::Result<()> {
     let key = new_key(host, "4096")?;
     host.write(CA_KEY, key.as_bytes(), 0o600)?;
     let uuid = host.read_text("/proc/sys/kernel/random/uuid").unwrap_or_default();
-    let subject =
-        format!("/CN=Proxmox Virtual Environment/OU={}/O=PVE Cluster Manager CA", uuid.trim());
+    let subject = format!("/CN=Proxmox Virtual Environment/OU={}/O=PVE Cluster Manager CA", uuid.trim());
     let key_file = host.path(CA_KEY).to_string_lossy().into_owned();
     let made = host.run(&[
         "openssl", "req", "-batch", "-new", "-x509", "-days", "3650", "-nodes", "-sha256", "-key", &key_file,
@@ -102,8 +101,20 @@ fn sign(host: &Host, key: &str, certificate: &str) -> io::Result<()> {
     host.write(CA_SERIAL, format!("{serial:02X}\n").as_bytes(), 0o600)?;
     let made = host.system.run(
         &[
-            "openssl", "x509", "-req", "-sha256", "-days", "730", "-CA", &path(CA_CERTIFICATE), "-CAkey",
-            &path(CA_KEY), "-set_serial", &serial.to_string(), "-extfile", &path(&extension_file),
+            "openssl",
+            "x509",
+            "-req",
+            "-sha256",
+            "-days",
+            "730",
+            "-CA",
+            &path(CA_CERTIFICATE),
+            "-CAkey",
+            &path(CA_KEY),
+            "-set_serial",
+            &serial.to_string(),
+            "-extfile",
+            &path(&extension_file),
         ],
         Some(request.as_bytes()),
     );

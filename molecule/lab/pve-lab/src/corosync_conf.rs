@@ -162,10 +162,6 @@ impl CorosyncConf {
         self.nodes().iter().find(|node| node.get("name") == Some(name))
     }
 
-    pub fn cluster_name(&self) -> &str {
-        self.totem().and_then(|totem| totem.get("cluster_name")).unwrap_or_default()
-    }
-
     pub fn version(&self) -> Option<u64> {
         self.totem()?.get("config_version")?.parse().ok()
     }

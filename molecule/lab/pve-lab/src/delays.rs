@@ -25,14 +25,17 @@ pub enum Step {
     CreateCluster,
     /// Making a certificate.
     Certificate,
-    /// `systemctl reload-or-restart` of pvedaemon and pveproxy.
-    RestartApi,
+    /// `pvedaemon restart` and `pveproxy restart`, which systemd runs to reload the two.
+    ReloadDaemon,
+    ReloadProxy,
     /// A reloading API server between the signal and its new workers.
     ServerRestart,
     /// Time for which workers of before a reload go on serving.
     OldWorkers,
     /// A lock that no quorum lets anybody take.
     LockAttempt,
+    /// Between two looks at the membership.
+    MembershipLook,
     /// One try of `pvecm updatecerts` to see a quorate file system.
     UpdatecertsWait,
 }
@@ -47,13 +50,15 @@ impl Step {
             Step::ConfigSpread => 1000,
             Step::CorosyncRetry => 5000,
             Step::JoinLogin => 300,
-            Step::StopCluster => 700,
-            Step::CreateCluster => 1200,
+            Step::StopCluster => 1200,
+            Step::CreateCluster => 2000,
             Step::Certificate => 150,
-            Step::RestartApi => 2200,
+            Step::ReloadDaemon => 1500,
+            Step::ReloadProxy => 3000,
             Step::ServerRestart => 2000,
             Step::OldWorkers => 6000,
             Step::LockAttempt => 1000,
+            Step::MembershipLook => 200,
             Step::UpdatecertsWait => 80_000,
         })
     }
@@ -63,7 +68,7 @@ impl Step {
         Duration::from_millis(match self {
             Step::ConfigSpread => 300,
             Step::CorosyncRetry => 250,
-            Step::LockAttempt => 20,
+            Step::LockAttempt | Step::MembershipLook => 20,
             Step::UpdatecertsWait => 2000,
             _ => 0,
         })

@@ -71,12 +71,8 @@ impl Host {
         self.faults.check_write(path)?;
         let target = self.path(path);
         let temporary = PathBuf::from(format!("{}.tmp.{}", target.display(), std::process::id()));
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(mode)
-            .open(&temporary)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
         let written = file.write_all(content).and_then(|()| file.flush());
         drop(file);
         // pmxcfs refuses modes that are not its own: the mode given at creation is all there is.

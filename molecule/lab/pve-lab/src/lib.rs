@@ -19,8 +19,7 @@ use std::process::ExitCode;
 
 /// Runs the program that the binary was called as.
 pub fn main() -> ExitCode {
-    let mut args: Vec<String> =
-        std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let mut args: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
     let called_as = args.first().and_then(|path| path.rsplit('/').next()).unwrap_or_default().to_owned();
     args.remove(0);
     // `pve-lab <name> …` is the same as the link `<name> …`: handy in a build tree.

@@ -107,7 +107,8 @@ impl Task {
         }
         let log = OpenOptions::new().create(true).append(true).mode(0o640).open(&path)?;
         let _ = chown(&path, Some(Uid::from_raw(33)), None);
-        let active = OpenOptions::new().create(true).append(true).open(host.path(&format!("{DIRECTORY}/active")));
+        let active =
+            OpenOptions::new().create(true).append(true).open(host.path(&format!("{DIRECTORY}/active")));
         active.and_then(|mut file| writeln!(file, "{upid} 0"))?;
         Ok(Task { upid, log: Mutex::new(log), is_interactive, host: host.clone() })
     }
@@ -166,10 +167,8 @@ impl Task {
             .collect();
         let ended = format!("{} 1 {:08X} {status}\n", self.upid, epoch());
         let _ = self.host.write(&active, format!("{kept}{ended}").as_bytes(), 0o644);
-        let index = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(self.host.path(&format!("{DIRECTORY}/index")));
+        let index =
+            OpenOptions::new().create(true).append(true).open(self.host.path(&format!("{DIRECTORY}/index")));
         let _ = index.and_then(|mut file| writeln!(file, "{} {:08X} {status}", self.upid, epoch()));
     }
 }

@@ -41,7 +41,11 @@ pub fn login(request: &Request<'_>) -> Answer {
 /// What root may do, as the answer to a login lists it.
 fn capabilities() -> Value {
     let set = |names: &[&str]| -> Value {
-        names.iter().map(|name| ((*name).to_owned(), Value::from(1))).collect::<serde_json::Map<_, _>>().into()
+        names
+            .iter()
+            .map(|name| ((*name).to_owned(), Value::from(1)))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     };
     json!({
         "access": set(&["Group.Allocate", "Permissions.Modify", "User.Modify"]),

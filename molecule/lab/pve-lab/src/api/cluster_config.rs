@@ -43,7 +43,10 @@ pub fn totem(host: &Host) -> Answer {
 pub fn join_info(host: &Host, params: &Params) -> Answer {
     schema::verify(&[optional("node", Kind::NodeName)], params)?;
     let Some(conf) = config(host)? else {
-        return Err(ApiError { exit: 2, ..ApiError::status(424, "node is not in a cluster, no join info available!") });
+        return Err(ApiError {
+            exit: 2,
+            ..ApiError::status(424, "node is not in a cluster, no join info available!")
+        });
     };
     let mut nodes = Vec::new();
     for node in conf.nodes() {

@@ -37,9 +37,8 @@ pub fn run(host: &Host, task: &Task, params: &Params) -> Result<(), String> {
     task.line(&format!("Writing corosync key to {AUTHKEY}."));
     host.create_dir("/etc/corosync", 0o755).map_err(text)?;
     host.write(AUTHKEY, &random_key()?, 0o400).map_err(text)?;
-    let address = host
-        .own_address()
-        .ok_or_else(|| format!("unable to resolve own node name '{}'", host.nodename()))?;
+    let address =
+        host.own_address().ok_or_else(|| format!("unable to resolve own node name '{}'", host.nodename()))?;
     let conf = configuration(host, params, &address);
     task.line(&format!("Writing corosync config to {CLUSTER_CONF}"));
     host.write(CLUSTER_CONF, conf.to_string().as_bytes(), 0o640).map_err(text)?;

@@ -123,12 +123,7 @@ pub fn assert_joinable(host: &Host, task: &Task, params: &Params) -> Result<(), 
     Err("Check if node may join a cluster failed!".to_owned())
 }
 
-fn connect(
-    task: &Task,
-    peer: &str,
-    pinned: Option<&str>,
-    terminal: &dyn Terminal,
-) -> Result<Client, String> {
+fn connect(task: &Task, peer: &str, pinned: Option<&str>, terminal: &dyn Terminal) -> Result<Client, String> {
     let presented = Client::probe(peer).map_err(|error| error.to_string())?;
     match pinned {
         Some(pinned) if pinned.eq_ignore_ascii_case(&presented) => {}
@@ -220,7 +215,6 @@ pub fn finish_with_files(host: &Host, task: &Task) -> Result<(), String> {
     updatecerts::finish(host).map_err(text)?;
     ssh_keys::unmerge_known_hosts(host).map_err(text)?;
     task.line("generated new node certificate, restart pveproxy and pvedaemon services");
-    host.delays.take(Step::RestartApi);
     host.run(&["systemctl", "reload-or-restart", "pvedaemon", "pveproxy"]);
     task.line(&format!("successfully added node '{}' to cluster.", host.nodename()));
     Ok(())

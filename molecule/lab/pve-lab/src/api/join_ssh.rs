@@ -19,9 +19,8 @@ pub fn join_over_ssh(host: &Host, task: &Task, params: &Params) -> Result<(), St
     }
     let own = host.own_address().ok_or_else(|| format!("can't resolve '{}'", host.nodename()))?;
     let name = host.nodename();
-    let mut argv: Vec<String> = ["ssh", &target, "-o", "BatchMode=yes", "pvecm", "addnode", &name]
-        .map(str::to_owned)
-        .to_vec();
+    let mut argv: Vec<String> =
+        ["ssh", &target, "-o", "BatchMode=yes", "pvecm", "addnode", &name].map(str::to_owned).to_vec();
     argv.extend(["--apiversion".to_owned(), "1".to_owned()]);
     for option in ["nodeid", "votes", "force"] {
         if let Some(value) = params.get(option) {
@@ -45,7 +44,8 @@ pub fn join_over_ssh(host: &Host, task: &Task, params: &Params) -> Result<(), St
     task.line("copy corosync auth key");
     host.create_dir("/etc/corosync", 0o755).map_err(|error| error.to_string())?;
     for (source, mode) in [(AUTHKEY, 0o400), (CLUSTER_CONF, 0o644)] {
-        let fetched = host.run(&["scp", "-q", "-o", "BatchMode=yes", &format!("{target}:{source}"), "/tmp/.pve-join"]);
+        let fetched =
+            host.run(&["scp", "-q", "-o", "BatchMode=yes", &format!("{target}:{source}"), "/tmp/.pve-join"]);
         if !fetched.succeeded() {
             return Err(format!("can't copy {source} from cluster node: {}", fetched.stderr.trim()));
         }

@@ -49,10 +49,7 @@ const LOCAL_LOCK: &str = "/var/lock/pvecm.lock";
 const LOCAL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs `work` while no other change of membership runs on this node.
-pub fn with_local_lock<T>(
-    host: &Host,
-    work: impl FnOnce() -> Result<T, ApiError>,
-) -> Result<T, ApiError> {
+pub fn with_local_lock<T>(host: &Host, work: impl FnOnce() -> Result<T, ApiError>) -> Result<T, ApiError> {
     let path = host.path(LOCAL_LOCK);
     let deadline = Instant::now() + LOCAL_PATIENCE;
     loop {

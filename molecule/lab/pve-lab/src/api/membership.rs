@@ -1,6 +1,7 @@
 //! Changes of the cluster's node list by a member: `POST` and `DELETE /cluster/config/nodes/X`.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
@@ -8,7 +9,9 @@ use super::schema::{self, Kind, Param, optional, required, truth};
 use super::{ApiError, Params, Reply, lock};
 use crate::corosync::{self, AUTHKEY, CLUSTER_CONF};
 use crate::corosync_conf::{CorosyncConf, Link, Section};
+use crate::delays::Step;
 use crate::host::Host;
+use crate::pmxcfs::QuorumView;
 
 pub const ADD_SCHEMA: [Param; 7] = [
     required("node", Kind::NodeName),
@@ -19,6 +22,9 @@ pub const ADD_SCHEMA: [Param; 7] = [
     optional("nodeid", Kind::Integer(1)),
     optional("votes", Kind::Integer(0)),
 ];
+
+/// Time in which the others notice that a killed corosync is gone.
+const GONE_LIMIT: Duration = Duration::from_secs(10);
 
 fn invalid(problem: &str, exit: u8) -> ApiError {
     ApiError {
@@ -166,9 +172,8 @@ pub fn remove(host: &Host, name: &str) -> Result<Reply, ApiError> {
     if host.exists(CLUSTER_CONF) && !corosync::has_quorum(host) {
         return Err(ApiError::die("cluster not ready - no quorum?\n"));
     }
-    let unknown = |exit| {
-        ApiError::errno(format!("Node/IP: {name} is not a known host of the cluster.\n"), exit)
-    };
+    let unknown =
+        |exit| ApiError::errno(format!("Node/IP: {name} is not a known host of the cluster.\n"), exit);
     if !host.exists(CLUSTER_CONF) {
         return Err(unknown(2));
     }
@@ -177,7 +182,9 @@ pub fn remove(host: &Host, name: &str) -> Result<Reply, ApiError> {
         let found = conf
             .nodes()
             .iter()
-            .find(|node| node.texts().any(|(key, text)| text == name && (key == "name" || key.starts_with("ring"))))
+            .find(|node| {
+                node.texts().any(|(key, text)| text == name && (key == "name" || key.starts_with("ring")))
+            })
             .cloned()
             .ok_or_else(|| unknown(255))?;
         let node = found.get("name").unwrap_or(name).to_owned();
@@ -185,13 +192,28 @@ pub fn remove(host: &Host, name: &str) -> Result<Reply, ApiError> {
             return Err(ApiError::die("Cannot delete myself from cluster!\n"));
         }
         let id = found.get("nodeid").unwrap_or_default().to_owned();
-        conf.nodes_mut().retain(|other| other.get("name") != Some(node.as_str()));
-        write_config(host, &mut conf)?;
         let killed = host.run(&["corosync-cfgtool", "-k", &id]);
-        if !killed.stderr.trim().is_empty() {
+        if killed.stderr.trim().is_empty() {
+            wait_until_gone(host, &id);
+        } else {
             eprintln!("{}", killed.stderr.trim_end());
         }
+        conf.nodes_mut().retain(|other| other.get("name") != Some(node.as_str()));
+        write_config(host, &mut conf)?;
         let printed = format!("Killing node {id}\n");
         Ok(Reply { printed, ..Reply::default() })
     })
+}
+
+/// A write right after the kill is delivered once the others have noticed, and no more to the killed one.
+fn wait_until_gone(host: &Host, id: &str) {
+    let deadline = Instant::now() + GONE_LIMIT;
+    let is_member = || {
+        let shown = corosync::quorumtool(host, &["-s"]);
+        QuorumView::from_quorumtool(&shown.stdout)
+            .is_some_and(|view| id.parse().is_ok_and(|id| view.members.contains(&id)))
+    };
+    while is_member() && Instant::now() < deadline {
+        host.delays.take(Step::MembershipLook);
+    }
 }

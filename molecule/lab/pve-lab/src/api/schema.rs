@@ -40,8 +40,7 @@ pub const fn optional(name: &'static str, kind: Kind) -> Param {
     Param { name, kind, is_required: false }
 }
 
-const UNKNOWN: &str =
-    "property is not defined in schema and the schema does not allow additional properties";
+const UNKNOWN: &str = "property is not defined in schema and the schema does not allow additional properties";
 const MISSING: &str = "property is missing and it is not optional";
 
 pub fn link_number(name: &str) -> Option<u8> {
@@ -57,7 +56,8 @@ pub fn is_node_name(text: &str) -> bool {
 
 fn is_fingerprint(text: &str) -> bool {
     let parts: Vec<&str> = text.split(':').collect();
-    parts.len() == 32 && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))
+    parts.len() == 32
+        && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
 pub fn truth(text: &str) -> Option<bool> {
@@ -133,8 +133,10 @@ pub fn parse_link(text: &str) -> Result<Link, BTreeMap<String, String>> {
             Some(("address", address)) => link.address = address.to_owned(),
             Some(("priority", priority)) => match priority.parse::<i64>() {
                 Err(_) => {
-                    problems
-                        .insert("priority".to_owned(), format!("type check ('integer') failed - got '{priority}'"));
+                    problems.insert(
+                        "priority".to_owned(),
+                        format!("type check ('integer') failed - got '{priority}'"),
+                    );
                 }
                 Ok(number) if number < 0 => {
                     problems.insert("priority".to_owned(), "value must have a minimum value of 0".to_owned());
@@ -142,8 +144,10 @@ pub fn parse_link(text: &str) -> Result<Link, BTreeMap<String, String>> {
                 Ok(number) => match u8::try_from(number) {
                     Ok(number) => link.priority = Some(number),
                     Err(_) => {
-                        problems
-                            .insert("priority".to_owned(), "value must have a maximum value of 255".to_owned());
+                        problems.insert(
+                            "priority".to_owned(),
+                            "value must have a maximum value of 255".to_owned(),
+                        );
                     }
                 },
             },
@@ -160,10 +164,7 @@ pub fn parse_link(text: &str) -> Result<Link, BTreeMap<String, String>> {
 
 /// The links among verified parameters.
 pub fn links(params: &Params) -> BTreeMap<u8, Link> {
-    params
-        .iter()
-        .filter_map(|(name, value)| Some((link_number(name)?, parse_link(value).ok()?)))
-        .collect()
+    params.iter().filter_map(|(name, value)| Some((link_number(name)?, parse_link(value).ok()?))).collect()
 }
 
 #[cfg(test)]

@@ -85,8 +85,23 @@ pub fn network(host: &Host) -> Answer {
 }
 
 const SERVICES: [&str; 18] = [
-    "chrony", "corosync", "cron", "ksmtuned", "lxcfs", "postfix", "proxmox-firewall", "pve-cluster", "pve-firewall",
-    "pve-ha-crm", "pve-ha-lrm", "pvedaemon", "pvefw-logger", "pveproxy", "pvescheduler", "pvestatd", "spiceproxy",
+    "chrony",
+    "corosync",
+    "cron",
+    "ksmtuned",
+    "lxcfs",
+    "postfix",
+    "proxmox-firewall",
+    "pve-cluster",
+    "pve-firewall",
+    "pve-ha-crm",
+    "pve-ha-lrm",
+    "pvedaemon",
+    "pvefw-logger",
+    "pveproxy",
+    "pvescheduler",
+    "pvestatd",
+    "spiceproxy",
     "sshd",
 ];
 
@@ -97,11 +112,19 @@ pub fn services(host: &Host) -> Answer {
         .map(|name| {
             let unit = format!("{name}.service");
             let shown = host.run(&[
-                "systemctl", "show", &unit, "--property=ActiveState,SubState,UnitFileState,LoadState,Description",
+                "systemctl",
+                "show",
+                &unit,
+                "--property=ActiveState,SubState,UnitFileState,LoadState,Description",
             ]);
             let value = |key: &str| {
                 let prefix = format!("{key}=");
-                shown.stdout.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_default().to_owned()
+                shown
+                    .stdout
+                    .lines()
+                    .find_map(|line| line.strip_prefix(&prefix))
+                    .unwrap_or_default()
+                    .to_owned()
             };
             let file_state = match value("LoadState").as_str() {
                 "not-found" => "not-found".to_owned(),
@@ -182,9 +205,9 @@ pub fn change_options(request: &Request<'_>) -> Answer {
     lock::with_cluster_lock(host, "file-datacenter_cfg", || {
         let path = "/etc/pve/datacenter.cfg";
         let text = host.read_text(path).unwrap_or_default();
-        let kept = text.lines().filter(|line| {
-            line.split_once(": ").is_some_and(|(key, _)| !request.params.contains_key(key))
-        });
+        let kept = text
+            .lines()
+            .filter(|line| line.split_once(": ").is_some_and(|(key, _)| !request.params.contains_key(key)));
         let set = request.params.iter().map(|(key, value)| format!("{key}: {value}"));
         let lines: Vec<String> = kept.map(str::to_owned).chain(set).collect();
         host.write(path, format!("{}\n", lines.join("\n")).as_bytes(), 0o640)?;

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use super::schema::{self};
 use super::worker::{self, Work};
 use super::{
-    Answer, ApiError, Reply, Request, access, cluster, cluster_config, create, join, membership, nodes, settings, users,
+    Answer, ApiError, Reply, Request, access, cluster, cluster_config, create, join, membership, nodes,
+    settings, users,
 };
 
 /// A path's directory listing: name, is it a directory, may one create below.

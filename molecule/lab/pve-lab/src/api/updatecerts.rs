@@ -29,9 +29,14 @@ fn cluster_files(host: &Host) -> io::Result<()> {
     if !host.exists("/etc/pve/vzdump.cron") {
         host.write("/etc/pve/vzdump.cron", VZDUMP_CRON.as_bytes(), 0o640)?;
     }
-    for (name, mode) in
-        [("firewall", 0o755), ("ha", 0o755), ("mapping", 0o755), ("priv/acme", 0o700), ("sdn", 0o755), ("virtual-guest", 0o755)]
-    {
+    for (name, mode) in [
+        ("firewall", 0o755),
+        ("ha", 0o755),
+        ("mapping", 0o755),
+        ("priv/acme", 0o700),
+        ("sdn", 0o755),
+        ("virtual-guest", 0o755),
+    ] {
         host.create_dir(&format!("/etc/pve/{name}"), mode)?;
     }
     Ok(())

@@ -53,7 +53,8 @@ impl Users {
             let lines = self.lines.iter().filter(|line| kinds.contains(&line[0].as_str()));
             lines.map(|line| format!("{}\n", line.join(":"))).collect()
         };
-        let text = [of(&["user", "token"]), of(&["group"]), of(&["pool"]), of(&["role"]), of(&["acl"])].join("\n");
+        let text =
+            [of(&["user", "token"]), of(&["group"]), of(&["pool"]), of(&["role"]), of(&["acl"])].join("\n");
         Ok(host.write(USER_CFG, text.as_bytes(), 0o640)?)
     }
 
@@ -130,10 +131,11 @@ pub fn remove_user(request: &Request<'_>, user: &str) -> Answer {
             return Err(ApiError::die(format!("no such user ('{user}')\n")));
         }
         let tokens = format!("{user}!");
-        users.lines.retain(|line| {
-            !(line[0] == "user" && line[1] == user)
-                && !(line[0] == "token" && line[1].starts_with(&tokens))
-                && !(line[0] == "acl" && line.get(3).is_some_and(|who| who == user))
+        users.lines.retain(|line| match line[0].as_str() {
+            "user" => line[1] != user,
+            "token" => !line[1].starts_with(&tokens),
+            "acl" => line.get(3).is_none_or(|who| who != user),
+            _ => true,
         });
         users.save(host)?;
         edit_lines(host, SHADOW_CFG, |line| !line.starts_with(&format!("{}:", name_of(user))), None)?;
@@ -281,11 +283,16 @@ pub fn change_acl(request: &Request<'_>) -> Answer {
     schema::verify(&ACL_SCHEMA, params)?;
     locked(host, "ACL update failed", || {
         let mut users = Users::load(host);
-        let flag = |name: &str, default: bool| params.get(name).and_then(|text| truth(text)).unwrap_or(default);
+        let flag =
+            |name: &str, default: bool| params.get(name).and_then(|text| truth(text)).unwrap_or(default);
         let propagate = if flag("propagate", true) { "1" } else { "0" };
-        let who: Vec<&str> =
-            ["users", "tokens"].iter().filter_map(|name| params.get(*name)).flat_map(|list| list.split(',')).collect();
-        for (one, role) in who.iter().flat_map(|one| params["roles"].split(',').map(move |role| (*one, role))) {
+        let who: Vec<&str> = ["users", "tokens"]
+            .iter()
+            .filter_map(|name| params.get(*name))
+            .flat_map(|list| list.split(','))
+            .collect();
+        for (one, role) in who.iter().flat_map(|one| params["roles"].split(',').map(move |role| (*one, role)))
+        {
             if users.find("user", one).is_none() && users.find("token", one).is_none() {
                 return Err(ApiError::die(format!("user '{one}' does not exist\n")));
             }

@@ -23,8 +23,7 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
     let host = Host::real();
     match name {
         "pmxcfs" => pmxcfs::run(host, args),
-        "pveproxy" => service(args, || http::server::run_proxy(host)),
-        "pvedaemon" => service(args, http::server::run_daemon),
+        "pveproxy" | "pvedaemon" => service(host, name, args),
         "task-worker" => api::run_worker(&host),
         "assemble-ticket" => assemble_ticket(&host, args),
         "pvecm" => ExitCode::from(pvecm::run(&host, args)),
@@ -39,12 +38,14 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
     }
 }
 
-/// `start` and nothing else: systemd does the rest.
-fn service(args: &[String], start: impl FnOnce() -> ExitCode) -> ExitCode {
-    match args.first().map(String::as_str) {
-        Some("start") => start(),
-        other => {
-            eprintln!("ERROR: unknown command '{}'", other.unwrap_or_default());
+/// The API servers, as systemd calls them.
+fn service(host: Host, name: &str, args: &[String]) -> ExitCode {
+    match (name, args.first().map(String::as_str)) {
+        ("pveproxy", Some("start")) => http::server::run_proxy(host),
+        ("pvedaemon", Some("start")) => http::server::run_daemon(&host),
+        (_, Some("restart")) => http::server::restart(&host, name),
+        (_, other) => {
+            eprintln!("ERROR: unknown command '{name} {}'", other.unwrap_or_default());
             ExitCode::from(255)
         }
     }

@@ -106,7 +106,11 @@ pub fn table(columns: &[Column], rows: &[Vec<String>]) -> String {
             .enumerate()
             .map(|(at, cell)| {
                 let pad = " ".repeat(widths[at] - width(cell));
-                if columns[at].is_right && !heading { format!(" {pad}{cell} ") } else { format!(" {cell}{pad} ") }
+                if columns[at].is_right && !heading {
+                    format!(" {pad}{cell} ")
+                } else {
+                    format!(" {cell}{pad} ")
+                }
             })
             .collect();
         format!("│{}│\n", parts.join("│"))

@@ -35,11 +35,8 @@ const CREATE: Command = Command {
 };
 const ADDNODE: Command =
     Command { positional: &["node"], schema: &NODE_SCHEMA, usage: "pvecm addnode <node> [OPTIONS]" };
-const DELNODE: Command = Command {
-    positional: &["node"],
-    schema: &[required("node", Kind::Text)],
-    usage: "pvecm delnode <node>",
-};
+const DELNODE: Command =
+    Command { positional: &["node"], schema: &[required("node", Kind::Text)], usage: "pvecm delnode <node>" };
 const EXPECTED: Command = Command {
     positional: &["expected"],
     schema: &[required("expected", Kind::Integer(1))],
@@ -115,9 +112,9 @@ fn cluster_command(host: &Host, name: &str, rest: &[String]) -> Status {
         }
         "status" => with(&PLAIN, rest, |_| status(host)),
         "nodes" => with(&PLAIN, rest, |_| nodes(host)),
-        "expected" => with(&EXPECTED, rest, |params| {
-            pass_on(&corosync::quorumtool(host, &["-e", &params["expected"]]))
-        }),
+        "expected" => {
+            with(&EXPECTED, rest, |params| pass_on(&corosync::quorumtool(host, &["-e", &params["expected"]])))
+        }
         _ => {
             eprintln!("No QDevice configured!");
             255
@@ -147,12 +144,16 @@ fn status(host: &Host) -> Status {
     let conf = match corosync::config(host) {
         Ok(conf) if conf.totem().is_some() => conf,
         Ok(_) => {
-            eprintln!("Can't use an undefined value as a HASH reference at /usr/share/perl5/PVE/CLI/pvecm.pm line 550.");
+            eprintln!(
+                "Can't use an undefined value as a HASH reference at /usr/share/perl5/PVE/CLI/pvecm.pm line 550, <DATA> line 960."
+            );
             return 255;
         }
         Err(error) => {
             eprintln!("{error}");
-            eprintln!("Can't use an undefined value as a HASH reference at /usr/share/perl5/PVE/CLI/pvecm.pm line 550.");
+            eprintln!(
+                "Can't use an undefined value as a HASH reference at /usr/share/perl5/PVE/CLI/pvecm.pm line 550, <DATA> line 960."
+            );
             return 255;
         }
     };
@@ -211,9 +212,9 @@ fn help(args: &[String]) -> Status {
         return 0;
     }
     let start = format!("USAGE: pvecm {} ", wanted.join(" "));
-    let sections = HELP.split("\nUSAGE: ").map(|section| {
-        format!("USAGE: {}\n", section.trim_start_matches("USAGE: ").trim_end_matches('\n'))
-    });
+    let sections = HELP
+        .split("\nUSAGE: ")
+        .map(|section| format!("USAGE: {}\n", section.trim_start_matches("USAGE: ").trim_end_matches('\n')));
     for section in sections {
         if section.starts_with(&start) {
             print(&format!("{section}\n\n"));

@@ -45,8 +45,7 @@ pub fn run(host: &Host, params: &Params) -> Status {
 }
 
 fn join(host: &Host, task: &Task, params: &Params) -> Result<(), String> {
-    let question =
-        format!("Please enter superuser (root) password for '{}': ", params["hostname"]);
+    let question = format!("Please enter superuser (root) password for '{}': ", params["hostname"]);
     let password = prompt::password(task, &question)?;
     let mut params = params.clone();
     params.insert("password".to_owned(), password);

@@ -47,9 +47,7 @@ pub fn run(host: &Host, args: &[String]) -> Status {
             output::print(&render(&reply.data, &format, path));
             0
         }
-        Err(error) => {
-            print_error(&error, &format!("pvesh {verb} <api_path> [OPTIONS] [FORMAT_OPTIONS]"))
-        }
+        Err(error) => print_error(&error, &format!("pvesh {verb} <api_path> [OPTIONS] [FORMAT_OPTIONS]")),
     }
 }
 

@@ -57,9 +57,8 @@ pub(super) fn reason(error: &std::io::Error) -> String {
 }
 
 pub(super) fn open(peer: &str, fingerprint: Option<&str>) -> Result<Stream, ClientError> {
-    let cannot = |error: std::io::Error| {
-        failed(format!("Can't connect to {peer}:{PORT} ({})", reason(&error)))
-    };
+    let cannot =
+        |error: std::io::Error| failed(format!("Can't connect to {peer}:{PORT} ({})", reason(&error)));
     let address = (peer, PORT)
         .to_socket_addrs()
         .map_err(cannot)?
@@ -72,10 +71,10 @@ pub(super) fn open(peer: &str, fingerprint: Option<&str>) -> Result<Stream, Clie
     let connection = ClientConnection::new(config, name).map_err(|error| failed(error.to_string()))?;
     let mut stream = StreamOwned::new(connection, socket);
     while stream.conn.is_handshaking() {
-        stream.conn.complete_io(&mut stream.sock).map_err(|error| ClientError {
-            status: 596,
-            ..failed(error.to_string())
-        })?;
+        stream
+            .conn
+            .complete_io(&mut stream.sock)
+            .map_err(|error| ClientError { status: 596, ..failed(error.to_string()) })?;
     }
     Ok(stream)
 }

@@ -27,8 +27,7 @@ pub fn answer(host: &Host, request: &Request) -> Answer {
     if let Some(node) = other_node(host, &path) {
         return proxy::forward(host, &node, request);
     }
-    let call =
-        api::Request { host, method: &request.method, path: &path, params: request.params(), caller };
+    let call = api::Request { host, method: &request.method, path: &path, params: request.params(), caller };
     match api::call(&call) {
         Ok(reply) => success(reply),
         Err(error) => {

@@ -34,9 +34,10 @@ impl Request {
 
     pub fn cookie(&self, name: &str) -> Option<String> {
         let cookies = self.header("cookie")?;
-        cookies.split(';').filter_map(|cookie| cookie.trim().split_once('=')).find_map(|(key, value)| {
-            (key == name).then(|| percent_decode(value, false))
-        })
+        cookies
+            .split(';')
+            .filter_map(|cookie| cookie.trim().split_once('='))
+            .find_map(|(key, value)| (key == name).then(|| percent_decode(value, false)))
     }
 
     /// Parameters of query and form body; JSON bodies are taken as well.
@@ -85,7 +86,9 @@ pub fn percent_decode(text: &str, plus_is_space: bool) -> String {
 pub fn percent_encode(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => char::from(byte).to_string(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                char::from(byte).to_string()
+            }
             _ => format!("%{byte:02X}"),
         })
         .collect()
@@ -243,10 +246,8 @@ mod tests {
 
     #[test]
     fn a_form_is_decoded() {
-        let request = Request {
-            body: b"username=root%40pam&password=a+b%2Bc".to_vec(),
-            ..Request::default()
-        };
+        let request =
+            Request { body: b"username=root%40pam&password=a+b%2Bc".to_vec(), ..Request::default() };
         let params = request.params();
         assert_eq!(params["username"], "root@pam");
         assert_eq!(params["password"], "a b+c");

@@ -26,19 +26,22 @@ pub fn forward(host: &Host, node: &str, request: &Request) -> Answer {
 
 fn pass_on(host: &Host, node: &str, address: &str, request: &Request) -> Result<Answer, ClientError> {
     let refused = |status: u16, message: String| ClientError { status, message, ..ClientError::default() };
-    let untrusted =
-        || refused(596, "error:0A000086:SSL routines::certificate verify failed".to_owned());
+    let untrusted = || refused(596, "error:0A000086:SSL routines::certificate verify failed".to_owned());
     let pinned = certificates::node_fingerprint(host, node).map_err(|_| untrusted())?;
     let mut stream = client::open(address, Some(&pinned)).map_err(|error| match error.status {
         596 => untrusted(),
         // "Can't connect to X:8006 (reason)"
-        _ => refused(595, error.message.rsplit('(').next().unwrap_or_default().trim_end_matches(')').to_owned()),
+        _ => refused(
+            595,
+            error.message.rsplit('(').next().unwrap_or_default().trim_end_matches(')').to_owned(),
+        ),
     })?;
     let target = match request.query.as_str() {
         "" => request.path.clone(),
         query => format!("{}?{query}", request.path),
     };
-    let mut head = format!("{} {target} HTTP/1.1\r\nHost: {address}:8006\r\nConnection: close\r\n", request.method);
+    let mut head =
+        format!("{} {target} HTTP/1.1\r\nHost: {address}:8006\r\nConnection: close\r\n", request.method);
     for name in ["cookie", "csrfpreventiontoken", "authorization", "content-type"] {
         if let Some(value) = request.header(name) {
             head.push_str(&format!("{name}: {value}\r\n"));

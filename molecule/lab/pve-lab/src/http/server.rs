@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -41,6 +43,15 @@ impl Generations {
         list.get(turn.checked_rem(list.len())?).map(|one| Arc::clone(&one.config))
     }
 
+    /// New workers with the certificate of now; those of before serve until `old_end`. As on PVE the server runs
+    /// on when no certificate is there.
+    fn load(&self, host: &Host, old_end: Instant) {
+        match load(host) {
+            Ok(config) => self.renew(config, old_end),
+            Err(error) => eprintln!("failed to load local private key: {error}"),
+        }
+    }
+
     fn renew(&self, config: Arc<ServerConfig>, old_end: Instant) {
         let mut list = self.list.lock().unwrap_or_else(PoisonError::into_inner);
         for old in list.iter_mut() {
@@ -59,14 +70,16 @@ fn load(host: &Host) -> Result<Arc<ServerConfig>, String> {
     tls::server(&read(&certificate)?, &read(&key)?)
 }
 
+const PROXY_PID: &str = "/run/pveproxy.pid";
+const DAEMON_PID: &str = "/run/pvedaemon.pid";
+
 /// `pveproxy start`.
 pub fn run_proxy(mut host: Host) -> ExitCode {
+    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGTERM, SIGINT]) else {
+        return ExitCode::from(255);
+    };
     let generations = Arc::new(Generations::default());
-    match load(&host) {
-        Ok(config) => generations.renew(config, Instant::now()),
-        // As on PVE the server runs all the same and each worker fails to load the key.
-        Err(error) => eprintln!("failed to load local private key: {error}"),
-    }
+    generations.load(&host, Instant::now());
     let listener = match TcpListener::bind(("::", 8006)).or_else(|_| TcpListener::bind(("0.0.0.0", 8006))) {
         Ok(listener) => listener,
         Err(error) => {
@@ -78,10 +91,7 @@ pub fn run_proxy(mut host: Host) -> ExitCode {
     let accepting = host.clone();
     std::thread::spawn(move || accept(&listener, &accepting, &served));
     eprintln!("starting server");
-    notify_ready();
-    let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGTERM, SIGINT]) else {
-        return ExitCode::from(255);
-    };
+    announce(&host, PROXY_PID);
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;
@@ -89,12 +99,7 @@ pub fn run_proxy(mut host: Host) -> ExitCode {
         eprintln!("server shutdown (restart)");
         host.delays = Delays::from_file(&host.path("/var/lib/pve-lab/delays"));
         host.delays.take(Step::ServerRestart);
-        match load(&host) {
-            Ok(config) => {
-                generations.renew(config, Instant::now() + host.delays.length(Step::OldWorkers));
-            }
-            Err(error) => eprintln!("failed to load local private key: {error}"),
-        }
+        generations.load(&host, Instant::now() + host.delays.length(Step::OldWorkers));
         eprintln!("restarting server");
     }
     eprintln!("server stopped");
@@ -102,12 +107,12 @@ pub fn run_proxy(mut host: Host) -> ExitCode {
 }
 
 /// `pvedaemon start`: keeps port 85 as the genuine one does; pveproxy answers by itself here.
-pub fn run_daemon() -> ExitCode {
-    let listener = TcpListener::bind(("127.0.0.1", 85));
-    notify_ready();
+pub fn run_daemon(host: &Host) -> ExitCode {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGTERM, SIGINT]) else {
         return ExitCode::from(255);
     };
+    let listener = TcpListener::bind(("127.0.0.1", 85));
+    announce(host, DAEMON_PID);
     for signal in signals.forever() {
         if signal != SIGHUP {
             break;
@@ -115,6 +120,32 @@ pub fn run_daemon() -> ExitCode {
     }
     drop(listener);
     ExitCode::SUCCESS
+}
+
+/// `pveproxy restart` and `pvedaemon restart`, which systemd runs to reload: the time of Perl, then the signal.
+pub fn restart(host: &Host, name: &str) -> ExitCode {
+    let (step, file) = match name {
+        "pveproxy" => (Step::ReloadProxy, PROXY_PID),
+        _ => (Step::ReloadDaemon, DAEMON_PID),
+    };
+    host.delays.take(step);
+    let pid = host.read_text(file).ok().and_then(|text| text.trim().parse().ok());
+    let sent = pid.map(|pid| kill(Pid::from_raw(pid), Signal::SIGHUP));
+    match sent {
+        Some(Ok(())) => ExitCode::SUCCESS,
+        _ => {
+            eprintln!("{name} is not running");
+            ExitCode::from(255)
+        }
+    }
+}
+
+/// Writes the process id where PVE's tools look for it, and tells systemd.
+fn announce(host: &Host, pid_file: &str) {
+    if let Err(error) = host.write(pid_file, format!("{}\n", std::process::id()).as_bytes(), 0o644) {
+        eprintln!("{pid_file}: {error}");
+    }
+    notify_ready();
 }
 
 /// Tells systemd that the service is up (sd_notify(3)).
@@ -135,7 +166,11 @@ fn notify_ready() {
 
 fn accept(listener: &TcpListener, host: &Host, generations: &Arc<Generations>) {
     for socket in listener.incoming().map_while(Result::ok) {
-        let Some(config) = generations.pick() else { continue };
+        let picked = generations.pick().or_else(|| {
+            generations.load(host, Instant::now());
+            generations.pick()
+        });
+        let Some(config) = picked else { continue };
         let mut host = host.clone();
         host.delays = Delays::from_file(&host.path("/var/lib/pve-lab/delays"));
         std::thread::spawn(move || {

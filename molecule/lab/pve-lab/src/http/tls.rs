@@ -81,7 +81,5 @@ pub fn client(fingerprint: Option<&str>) -> Result<Arc<ClientConfig>, String> {
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    Ok(Arc::new(
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(pin)).with_no_client_auth(),
-    ))
+    Ok(Arc::new(builder.dangerous().with_custom_certificate_verifier(Arc::new(pin)).with_no_client_auth()))
 }

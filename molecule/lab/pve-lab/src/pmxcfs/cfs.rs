@@ -23,10 +23,7 @@ const COROSYNC_CONF: &str = "/etc/corosync/corosync.conf";
 
 /// What the installer leaves in the database.
 const INSTALLED: [(&str, &str); 3] = [
-    (
-        "storage.cfg",
-        "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup,images,rootdir,import\n",
-    ),
+    ("storage.cfg", "dir: local\n\tpath /var/lib/vz\n\tcontent iso,vztmpl,backup,images,rootdir,import\n"),
     ("user.cfg", "user:root@pam:1:0:::root@oracle.test::\n"),
     ("datacenter.cfg", "keyboard: en-us\n"),
 ];
@@ -332,8 +329,7 @@ impl Cfs {
                 (true, true) => Some(self.address.clone()),
                 (true, false) => self.shared_store().ok().and_then(|store| store.running(name)),
             };
-            let member =
-                Member { id: *id, is_online: running.is_some(), address: running.or(known) };
+            let member = Member { id: *id, is_online: running.is_some(), address: running.or(known) };
             members.insert(name.clone(), member);
         }
         if members != state.members {

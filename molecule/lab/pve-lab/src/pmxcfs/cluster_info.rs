@@ -28,7 +28,8 @@ impl ClusterInfo {
             nodes: BTreeMap::new(),
         };
         for (key, value) in &values {
-            let Some(position) = key.strip_prefix("nodelist.node.").and_then(|rest| rest.strip_suffix(".name"))
+            let Some(position) =
+                key.strip_prefix("nodelist.node.").and_then(|rest| rest.strip_suffix(".name"))
             else {
                 continue;
             };

@@ -157,7 +157,11 @@ impl CfsFuse {
         let inode = self
             .cfs
             .change(|tree, stamp| {
-                if is_directory { tree.mkdir(directory, name, stamp) } else { tree.create(directory, name, stamp) }
+                if is_directory {
+                    tree.mkdir(directory, name, stamp)
+                } else {
+                    tree.create(directory, name, stamp)
+                }
             })
             .map_err(errno)?;
         self.attr(INodeNo(inode + 1), &self.cfs.view())
@@ -190,16 +194,15 @@ impl CfsFuse {
         let kind = |entry: &Entry| {
             if entry.is_directory() { FileType::Directory } else { FileType::RegularFile }
         };
-        let mut list = vec![
-            (ino.0, FileType::Directory, ".".to_owned()),
-            (1, FileType::Directory, "..".to_owned()),
-        ];
+        let mut list =
+            vec![(ino.0, FileType::Directory, ".".to_owned()), (1, FileType::Directory, "..".to_owned())];
         list.extend(
             state.tree.children(inode).map(|entry| (entry.inode + 1, kind(entry), entry.name.clone())),
         );
         if inode == ROOT {
             list.extend(virtual_names().map(|(inode, object, name)| {
-                let kind = if matches!(object, Object::Link(_)) { FileType::Symlink } else { FileType::RegularFile };
+                let kind =
+                    if matches!(object, Object::Link(_)) { FileType::Symlink } else { FileType::RegularFile };
                 (inode, kind, name.to_owned())
             }));
         }
@@ -304,7 +307,16 @@ impl Filesystem for CfsFuse {
         }
     }
 
-    fn mknod(&self, _: &Request, parent: INodeNo, name: &OsStr, mode: u32, _: u32, _: u32, reply: ReplyEntry) {
+    fn mknod(
+        &self,
+        _: &Request,
+        parent: INodeNo,
+        name: &OsStr,
+        mode: u32,
+        _: u32,
+        _: u32,
+        reply: ReplyEntry,
+    ) {
         // Only regular files (S_IFREG) exist here.
         if mode & 0o170_000 != 0o100_000 {
             return reply.error(Errno::ENOSYS);

@@ -10,6 +10,7 @@ mod store;
 mod tree;
 mod virtual_files;
 
-pub use daemon::run;
 pub use cfs::{DATABASE, now};
+pub use cluster_info::QuorumView;
+pub use daemon::run;
 pub use store::LocalDatabase;

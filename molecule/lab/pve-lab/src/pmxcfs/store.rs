@@ -173,7 +173,8 @@ impl SharedStore {
 
     /// Says that this node's pmxcfs runs, for as long as the value lives.
     pub fn register(&self, node: &str, address: &str) -> io::Result<Flock<File>> {
-        let mut lock = lock_file(&self.directory.join("members").join(node), FlockArg::LockExclusiveNonblock)?;
+        let mut lock =
+            lock_file(&self.directory.join("members").join(node), FlockArg::LockExclusiveNonblock)?;
         lock.set_len(0)?;
         lock.write_all(address.as_bytes())?;
         Ok(lock)

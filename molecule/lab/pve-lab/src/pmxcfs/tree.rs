@@ -182,7 +182,8 @@ impl Tree {
         stamp: Stamp,
         edit: impl FnOnce(&mut Vec<u8>) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let total: usize = self.entries.values().filter_map(|entry| entry.data.as_ref()).map(|d| d.len()).sum();
+        let total: usize =
+            self.entries.values().filter_map(|entry| entry.data.as_ref()).map(|d| d.len()).sum();
         if total > MAX_TOTAL {
             return Err(Errno::ENOSPC);
         }

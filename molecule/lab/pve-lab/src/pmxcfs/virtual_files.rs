@@ -110,10 +110,9 @@ pub fn content(name: &str, cfs: &Cfs, state: &State, counters: &mut Counters) ->
         ".vmlist" => guest_list(&state.tree, counters),
         ".version" => versions(cfs, state, counters),
         ".clusterlog" => format!("{{\n\"data\": [\n{}\n]\n}}\n", state.log.join(",\n")),
-        ".rrd" => format!(
-            "pve-storage-9.0/{}/local:{}:270553174016:22581895168\n",
-            cfs.nodename, cfs.started
-        ),
+        ".rrd" => {
+            format!("pve-storage-9.0/{}/local:{}:270553174016:22581895168\n", cfs.nodename, cfs.started)
+        }
         ".debug" => format!("{}\n", u8::from(state.debug)),
         _ => return None,
     })
