@@ -23,7 +23,8 @@ pub trait Bench {
 
 /// The address of a node on a link, as all transcripts have it.
 pub fn address(node: &str, link: u8) -> String {
-    let number: u8 = node.strip_prefix("pve").and_then(|number| number.parse().ok()).expect("a node is called pveN");
+    let number: u8 =
+        node.strip_prefix("pve").and_then(|number| number.parse().ok()).expect("a node is called pveN");
     format!("10.{}.0.{}", 88 + link, 10 + number)
 }
 

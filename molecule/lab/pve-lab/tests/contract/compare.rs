@@ -40,7 +40,9 @@ pub fn run(bench: &dyn Bench, known: &mut Known, transcript: &Transcript) -> Out
             Outcome { exit, stdout, stderr: String::new() }
         }
         Via::Https(request) => https(bench, known, transcript, &request),
-        Via::Other => panic!("{}: a recording that is no single command can't be run: list it", transcript.path),
+        Via::Other => {
+            panic!("{}: a recording that is no single command can't be run: list it", transcript.path)
+        }
     };
     known.remember(&outcome);
     outcome
@@ -72,7 +74,12 @@ pub fn until(bench: &dyn Bench, node: &str, condition: &str, limit: Duration) {
         if outcome.exit == "0" {
             return;
         }
-        assert!(begin.elapsed() < limit, "{node}: {condition}: not so after {limit:?}: {}{}", outcome.stdout, outcome.stderr);
+        assert!(
+            begin.elapsed() < limit,
+            "{node}: {condition}: not so after {limit:?}: {}{}",
+            outcome.stdout,
+            outcome.stderr
+        );
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -181,7 +188,11 @@ fn current(bench: &dyn Bench, known: &Known, text: &str) -> String {
     }
     let task = Regex::new(r"UPID%3A(\w+)%3A\w+%3A\w+%3A\w+%3A(\w+)%3A").expect("a valid rule");
     let replaced = task.replace_all(&text, |found: &regex::Captures<'_>| {
-        known.tasks.get(&format!("{} {}", &found[1], &found[2])).cloned().unwrap_or_else(|| found[0].to_owned())
+        known
+            .tasks
+            .get(&format!("{} {}", &found[1], &found[2]))
+            .cloned()
+            .unwrap_or_else(|| found[0].to_owned())
     });
     replaced.into_owned()
 }

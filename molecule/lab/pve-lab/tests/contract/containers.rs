@@ -82,4 +82,3 @@ impl Bench for Containers {
         true
     }
 }
-

@@ -88,7 +88,8 @@ fn exchange(address: &str, request: &[u8], only_fingerprint: bool) -> Result<Vec
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock).map_err(|error| text(&error))?;
         }
-        let certificate = stream.conn.peer_certificates().and_then(|chain| chain.first()).ok_or("no certificate")?;
+        let certificate =
+            stream.conn.peer_certificates().and_then(|chain| chain.first()).ok_or("no certificate")?;
         return Ok(fingerprint(certificate).into_bytes());
     }
     let mut answer = Vec::new();

@@ -26,7 +26,11 @@ impl Listing {
     pub fn load() -> Listing {
         let text = include_str!("not_modelled.txt");
         let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Listing(lines.map(|line| Line::parse(line).unwrap_or_else(|| panic!("not_modelled.txt: {line:?}"))).collect())
+        Listing(
+            lines
+                .map(|line| Line::parse(line).unwrap_or_else(|| panic!("not_modelled.txt: {line:?}")))
+                .collect(),
+        )
     }
 
     /// What the list says of a transcript.

@@ -6,6 +6,7 @@
 mod bench;
 mod compare;
 mod containers;
+mod disk;
 mod fakes;
 mod https;
 mod listing;
@@ -61,7 +62,10 @@ fn play(chosen: &[&scenarios::Scenario], listing: &Listing) -> (BTreeMap<String,
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
-                    let Some((name, scenario)) = queue.lock().expect("no worker panics with it").next() else { break };
+                    let Some((name, scenario)) = queue.lock().expect("no worker panics with it").next()
+                    else {
+                        break;
+                    };
                     let begin = Instant::now();
                     let bench: Box<dyn bench::Bench> = match in_lab {
                         true => Box::new(containers::Containers::open()),
@@ -71,12 +75,16 @@ fn play(chosen: &[&scenarios::Scenario], listing: &Listing) -> (BTreeMap<String,
                     let ended = catch_unwind(AssertUnwindSafe(|| scenario(&mut session)));
                     let word = if ended.is_ok() { "played" } else { "broke" };
                     let seconds = begin.elapsed().as_secs_f32();
-                    println!("scenario {name} {word}: {} transcripts, {seconds:.1} s", session.verdicts.len());
+                    println!(
+                        "scenario {name} {word}: {} transcripts, {seconds:.1} s",
+                        session.verdicts.len()
+                    );
                     let mut results = results.lock().expect("no worker panics with it");
                     results.0.extend(session.verdicts.drain(..));
                     if let Err(panic) = ended {
                         let text = panic.downcast_ref::<String>().cloned();
-                        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+                        let text =
+                            text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
                         results.1.push(format!("scenario {name} broke: {}", text.unwrap_or_default()));
                     }
                 }
@@ -97,12 +105,18 @@ fn uncovered(verdicts: &BTreeMap<String, Verdict>, listing: &Listing) -> Vec<Str
                 Some(Kind::Deviates) | None => false,
             }
     };
-    transcript::all().into_iter().filter(|path| !is_covered(path)).map(|path| format!("{path} is neither run nor listed")).collect()
+    transcript::all()
+        .into_iter()
+        .filter(|path| !is_covered(path))
+        .map(|path| format!("{path} is neither run nor listed"))
+        .collect()
 }
 
 fn report(verdicts: &BTreeMap<String, Verdict>, findings: &[String], listing: &Listing) -> ExitCode {
     let mut wrong = 0;
-    for path in verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Wrong(_))).map(|(path, _)| path) {
+    for path in
+        verdicts.iter().filter(|(_, verdict)| matches!(verdict, Verdict::Wrong(_))).map(|(path, _)| path)
+    {
         wrong += 1;
         println!("differs: {path}");
     }
@@ -120,6 +134,8 @@ fn report(verdicts: &BTreeMap<String, Verdict>, findings: &[String], listing: &L
     );
     let failed = wrong + findings.len();
     let word = if failed == 0 { "ok" } else { "FAILED" };
-    println!("test result: {word}. {same} passed; {failed} failed; {known} ignored; 0 measured; 0 filtered out");
+    println!(
+        "test result: {word}. {same} passed; {failed} failed; {known} ignored; 0 measured; 0 filtered out"
+    );
     ExitCode::from(u8::from(failed > 0))
 }

@@ -3,15 +3,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::bench::{Bench, ENVIRONMENT, address};
-use crate::fakes;
+use crate::bench::{Bench, ENVIRONMENT};
+use crate::{disk, fakes};
 
 /// The world's network: one bridge a link, one network namespace a node, nothing that leads outside.
 const WORLD: &str = "\
@@ -42,7 +42,7 @@ echo ready
 exec cat
 ";
 
-/// Turns a namespace into a node: $1 world folder, $2 name, $3 test binary, $4 emulator.
+/// Turns a namespace into a node: $1 world folder, $2 name.
 const NODE: &str = "\
 set -e
 mount --make-rprivate /
@@ -50,8 +50,8 @@ root=$1/$2
 hostname $2
 mount --bind $1/usr $root/usr
 mount --bind /usr $root/host/usr
-mount --bind $3 $root/usr/lib/contract/fake
-mount --bind $4 $root/usr/lib/pve-lab/pve-lab
+mount --bind $1/bin/fake $root/usr/lib/contract/fake
+mount --bind $1/bin/pve-lab $root/usr/lib/pve-lab/pve-lab
 mount --rbind /dev $root/dev
 mount --rbind /sys $root/sys
 mount -t proc proc $root/proc
@@ -77,17 +77,18 @@ struct Node {
     pid: u32,
 }
 
-fn test_binary() -> PathBuf {
-    std::env::current_exe().expect("the test knows its own file")
-}
-
 impl Namespaces {
     pub fn new() -> Namespaces {
         let folder = tempfile::Builder::new().prefix("pve-contract").tempdir().expect("temporary folder");
         for name in ["shared", "fabric", "bin"] {
             fs::create_dir(folder.path().join(name)).expect("temporary folder");
         }
-        symlink(test_binary(), folder.path().join("bin/https-request")).expect("temporary folder");
+        let bin = folder.path().join("bin");
+        // Copies: a build that goes on meanwhile must not take the programs away from under the nodes.
+        for (program, name) in [("/proc/self/exe", "fake"), (env!("CARGO_BIN_EXE_pve-lab"), "pve-lab")] {
+            fs::copy(program, bin.join(name)).expect("temporary folder");
+        }
+        symlink("fake", bin.join("https-request")).expect("temporary folder");
         programs(&folder.path().join("usr"));
         let mut world = Command::new("unshare")
             .args(["--mount", "--net", "sh", "-c", WORLD])
@@ -122,7 +123,7 @@ impl Bench for Namespaces {
         if root.exists() {
             fs::remove_dir_all(&root).expect("the node is off, nothing is mounted");
         }
-        install(&root, node);
+        disk::install(&root, node);
         self.boot(node);
     }
 
@@ -139,9 +140,7 @@ impl Bench for Namespaces {
             .args(["nsenter", &format!("--net=/run/netns/{node}"), "unshare"])
             .args(["--mount", "--uts", "--pid", "--fork", "--kill-child", "sh", "-c", NODE, "node"])
             .arg(self.folder.path())
-            .arg(node)
-            .arg(test_binary())
-            .arg(env!("CARGO_BIN_EXE_pve-lab"));
+            .arg(node);
         let mut child =
             command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter is installed");
         let life = child.stdin.take();
@@ -171,7 +170,16 @@ impl Bench for Namespaces {
     fn command(&self, node: &str, argv: &[&str], on_terminal: bool) -> Command {
         let pid = self.nodes.get(node).unwrap_or_else(|| panic!("{node} is off")).pid;
         let mut command = Command::new("nsenter");
-        command.args(["--target", &pid.to_string(), "--mount", "--uts", "--net", "--pid", "--root", "--wd=/root"]);
+        command.args([
+            "--target",
+            &pid.to_string(),
+            "--mount",
+            "--uts",
+            "--net",
+            "--pid",
+            "--root",
+            "--wd=/root",
+        ]);
         command.args(["--", "/usr/bin/env", "-i", "-C", "/root"]).args(ENVIRONMENT);
         if on_terminal {
             command.args(["setsid", "--ctty", "--wait"]);
@@ -209,7 +217,8 @@ fn programs(usr: &Path) {
         fs::create_dir_all(&to).expect("temporary folder");
         for entry in fs::read_dir(format!("/usr/{folder}")).expect("this machine has programs") {
             let name = entry.expect("a readable folder").file_name();
-            symlink(Path::new("/host/usr").join(folder).join(&name), to.join(&name)).expect("temporary folder");
+            symlink(Path::new("/host/usr").join(folder).join(&name), to.join(&name))
+                .expect("temporary folder");
         }
     }
     for name in ["share", "lib64", "libexec"] {
@@ -237,65 +246,4 @@ fn place(usr: &Path, path: &str, target: &str) {
 /// What the lab's node image is made of.
 fn image() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../image")
-}
-
-/// The disk of a freshly installed node.
-fn install(root: &Path, node: &str) {
-    let folders = "usr host/usr dev sys proc run tmp root/.ssh var/log/pve/tasks var/lib/pve-cluster var/lib/fabric \
-                   var/lib/pve-lab/shared var/lib/dpkg var/lib/corosync etc/corosync/uidgid.d etc/ssh etc/network etc/pve var/tmp";
-    for folder in folders.split_whitespace() {
-        fs::create_dir_all(root.join(folder)).expect("temporary folder");
-    }
-    for (link, target) in
-        [("bin", "usr/bin"), ("sbin", "usr/sbin"), ("lib", "usr/lib"), ("lib64", "usr/lib64"), ("var/lock", "/run/lock"), ("var/run", "/run")]
-    {
-        symlink(target, root.join(link)).expect("temporary folder");
-    }
-    fs::set_permissions(root.join("tmp"), fs::Permissions::from_mode(0o1777)).expect("temporary folder");
-    fs::set_permissions(root.join("root/.ssh"), fs::Permissions::from_mode(0o700)).expect("temporary folder");
-    // Accounts, name services, libraries and terminals as this machine has them.
-    for name in ["passwd", "group", "nsswitch.conf", "ld.so.cache", "alternatives", "ssl", "pam.d", "security", "login.defs"] {
-        let copied = Command::new("cp").arg("-a").arg(format!("/etc/{name}")).arg(root.join("etc")).status();
-        assert!(copied.is_ok_and(|status| status.success()), "/etc/{name} can't be copied");
-    }
-    let address = address(node, 0);
-    let files = [
-        ("etc/hostname", format!("{node}\n")),
-        ("etc/hosts", format!("127.0.0.1 localhost.localdomain localhost\n{address} {node}.oracle.test {node}\n")),
-        ("etc/resolv.conf", "search oracle.test\nnameserver 10.88.0.1\noptions timeout:1 attempts:1\n".to_owned()),
-        ("etc/ssh/sshd_config", "PermitRootLogin yes\n".to_owned()),
-        ("etc/shadow", format!("root:{}:20000:0:99999:7:::\n", password_hash("Secret123!"))),
-        ("root/.ssh/authorized_keys", "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIPnwWTvpRCDIDyFcOq9XbuaFbX3Pt4PTWdDVYKbBk7uQ oracle-lab\n".to_owned()),
-        ("var/lib/pve-lab/delays", "off\n".to_owned()),
-    ];
-    for (path, text) in files {
-        fs::write(root.join(path), text).expect("temporary folder");
-    }
-    for path in ["root/.ssh/authorized_keys", "etc/shadow"] {
-        fs::set_permissions(root.join(path), fs::Permissions::from_mode(0o600)).expect("temporary folder");
-    }
-    for (kind, bits) in [("rsa", "2048"), ("ed25519", "256")] {
-        let file = root.join(format!("etc/ssh/ssh_host_{kind}_key"));
-        let comment = format!("root@{node}");
-        let made = Command::new("ssh-keygen")
-            .args(["-q", "-t", kind, "-b", bits, "-N", "", "-C", &comment, "-f"])
-            .arg(file)
-            .status();
-        assert!(made.is_ok_and(|status| status.success()), "ssh-keygen makes no host key");
-    }
-}
-
-/// As /etc/shadow holds it.
-fn password_hash(password: &str) -> String {
-    let mut child = Command::new("openssl")
-        .args(["passwd", "-6", "-salt", "contract", "-stdin"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("openssl is installed");
-    let mut input = child.stdin.take().expect("piped");
-    input.write_all(format!("{password}\n").as_bytes()).expect("openssl reads");
-    drop(input);
-    let output = child.wait_with_output().expect("openssl ends");
-    String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }

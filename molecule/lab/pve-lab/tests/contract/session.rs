@@ -53,7 +53,9 @@ impl<'a> Session<'a> {
         let verdict = match (found == recorded, is_listed) {
             (true, false) => Verdict::Same,
             (false, true) => Verdict::KnownToDiffer,
-            (true, true) => Verdict::Wrong("agrees, but not_modelled.txt says that it deviates: strike it out".into()),
+            (true, true) => {
+                Verdict::Wrong("agrees, but not_modelled.txt says that it deviates: strike it out".into())
+            }
             (false, false) => Verdict::Wrong(difference(&recorded, &found)),
         };
         // Said at once: a suite that is stopped half-way has then still said what it found.
@@ -157,7 +159,10 @@ impl<'a> Session<'a> {
 /// A comparison that would not notice a lost line, another status or an extra word compares nothing.
 fn check_sharpness(path: &str, raw: &Outcome, recorded: &Outcome) {
     let noticed = |changed: Outcome| normalise::outcome(path, &changed) != *recorded;
-    assert!(noticed(Outcome { exit: format!("{}1", raw.exit), ..raw.clone() }), "{path}: another status is not noticed");
+    assert!(
+        noticed(Outcome { exit: format!("{}1", raw.exit), ..raw.clone() }),
+        "{path}: another status is not noticed"
+    );
     let extra = format!("{}extra\n", raw.stdout);
     assert!(noticed(Outcome { stdout: extra, ..raw.clone() }), "{path}: an extra line is not noticed");
     let extra = format!("{}extra\n", raw.stderr);
@@ -166,7 +171,10 @@ fn check_sharpness(path: &str, raw: &Outcome, recorded: &Outcome) {
     for lost in (0..lines.len()).filter(|at| !lines[*at].trim().is_empty()).take(30) {
         let rest = [&lines[..lost], &lines[lost + 1..]].concat().concat();
         let line = lines[lost];
-        assert!(noticed(Outcome { stdout: rest, ..raw.clone() }), "{path}: the loss of {line:?} is not noticed");
+        assert!(
+            noticed(Outcome { stdout: rest, ..raw.clone() }),
+            "{path}: the loss of {line:?} is not noticed"
+        );
     }
 }
 
@@ -185,12 +193,19 @@ fn difference(recorded: &Outcome, found: &Outcome) -> String {
         out.push_str(&format!("  {name}:\n"));
         let (before, after): (Vec<&str>, Vec<&str>) = (recorded.lines().collect(), found.lines().collect());
         let same = before.iter().zip(&after).take_while(|(a, b)| a == b).count();
-        let tail = before[same..].iter().rev().zip(after[same..].iter().rev()).take_while(|(a, b)| a == b).count();
-        before[..before.len() - tail][same..].iter().for_each(|line| out.push_str(&format!("    - {line}\n")));
+        let tail =
+            before[same..].iter().rev().zip(after[same..].iter().rev()).take_while(|(a, b)| a == b).count();
+        before[..before.len() - tail][same..]
+            .iter()
+            .for_each(|line| out.push_str(&format!("    - {line}\n")));
         after[..after.len() - tail][same..].iter().for_each(|line| out.push_str(&format!("    + {line}\n")));
         if before == after {
             let end = |text: &str| format!("{:?}", text.chars().rev().take(20).collect::<Vec<_>>());
-            out.push_str(&format!("    ends: recorded {}, found {} (backwards)\n", end(recorded), end(found)));
+            out.push_str(&format!(
+                "    ends: recorded {}, found {} (backwards)\n",
+                end(recorded),
+                end(found)
+            ));
         }
     }
     out

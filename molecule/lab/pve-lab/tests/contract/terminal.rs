@@ -16,11 +16,13 @@ const INTERRUPT: &[u8] = b"\x03";
 /// How often the end of the command is looked for.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Runs the command; gives its exit status and the screen.
+/// Runs the command; gives its exit status and the screen, without the carriage return that the terminal adds to each
+/// line.
 pub fn run(mut command: Command, answers: &[Answer], limit: Duration) -> (String, String) {
     let pty = openpty(None, None).expect("this machine has terminals");
     let slave = || Stdio::from(pty.slave.try_clone().expect("a file descriptor"));
-    let mut child = command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().expect("the command starts");
+    let mut child =
+        command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().expect("the command starts");
     // The command holds the terminal's own handles too: without it the screen would never end.
     drop(command);
     drop(pty.slave);
@@ -38,15 +40,19 @@ pub fn run(mut command: Command, answers: &[Answer], limit: Duration) -> (String
             Err(RecvTimeoutError::Timeout) => {
                 let _ = child.kill();
                 let _ = child.wait();
-                return ("never ended".to_owned(), shown.replace('\r', ""));
+                return ("never ended".to_owned(), shown.replace("\r\n", "\n"));
             }
             Err(RecvTimeoutError::Disconnected) => break,
         }
         if let Some(answer) = next {
-            let prompt = Regex::new(&answer.prompt).expect("a prompt of a transcript is a regular expression");
+            let prompt =
+                Regex::new(&answer.prompt).expect("a prompt of a transcript is a regular expression");
             if prompt.is_match(&shown[seen..]) {
                 seen = shown.len();
-                let typed = answer.typed.as_ref().map_or(INTERRUPT.to_vec(), |typed| format!("{typed}\n").into_bytes());
+                let typed = answer
+                    .typed
+                    .as_ref()
+                    .map_or(INTERRUPT.to_vec(), |typed| format!("{typed}\n").into_bytes());
                 keyboard.write_all(&typed).expect("the terminal is open");
                 next = answers.next();
             }
@@ -54,7 +60,7 @@ pub fn run(mut command: Command, answers: &[Answer], limit: Duration) -> (String
     }
     let status = child.wait().expect("the command ends");
     let exit = status.code().map_or("signal".to_owned(), |code| code.to_string());
-    (exit, shown.replace('\r', ""))
+    (exit, shown.replace("\r\n", "\n"))
 }
 
 /// What appears on the screen, until the last program that could write there has ended.

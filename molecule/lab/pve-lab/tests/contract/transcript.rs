@@ -70,7 +70,8 @@ impl Transcript {
                     Some(_) => section.truncate(section.len().saturating_sub(1)),
                     None => section.push_str(line),
                 }
-            } else if let Some((name, value)) = line.strip_prefix("# ").and_then(|line| line.split_once(": ")) {
+            } else if let Some((name, value)) = line.strip_prefix("# ").and_then(|line| line.split_once(": "))
+            {
                 key = name.to_owned();
                 transcript.header.insert(key.clone(), value.trim_end_matches('\n').to_owned());
             } else if let Some(value) = transcript.header.get_mut(&key) {
@@ -103,7 +104,9 @@ impl Transcript {
             return Via::Https(request.to_owned());
         }
         if via.contains("pty)") {
-            return Via::Terminal(self.section("answers").unwrap_or_default().lines().filter_map(answer).collect());
+            return Via::Terminal(
+                self.section("answers").unwrap_or_default().lines().filter_map(answer).collect(),
+            );
         }
         if let (true, Some(input)) = (self.section("stdout").is_some(), standard_input(via)) {
             return Via::Shell(input);

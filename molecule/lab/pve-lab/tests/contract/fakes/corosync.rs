@@ -17,7 +17,8 @@ const KILLED: i32 = 255;
 
 pub fn run() -> i32 {
     let node = own_name();
-    let Some((text, conf)) = fs::read_to_string(CONF).ok().and_then(|text| Some((text.clone(), Conf::parse(&text)?)))
+    let Some((text, conf)) =
+        fs::read_to_string(CONF).ok().and_then(|text| Some((text.clone(), Conf::parse(&text)?)))
     else {
         eprintln!("[MAIN  ] unusable configuration");
         return UNUSABLE;

@@ -56,7 +56,8 @@ impl Conf {
             return Some("No nodelist entry for this node".to_owned());
         };
         let unresolvable = links(own).into_iter().find(|(_, address)| !can_resolve(address));
-        unresolvable.map(|(_, address)| format!("parse error in config: failed to resolve node address '{address}'"))
+        unresolvable
+            .map(|(_, address)| format!("parse error in config: failed to resolve node address '{address}'"))
     }
 }
 

@@ -62,7 +62,14 @@ pub fn peer(node: &str) -> Option<Peer> {
     let conf = Conf::parse(&fs::read_to_string(file(node, "conf")).ok()?)?;
     let own = conf.node(node)?;
     let key = fs::read(file(node, "key")).ok()?;
-    Some(Peer { name: node.to_owned(), id: id(own), votes: votes(own), links: links(own), key, conf: conf.clone() })
+    Some(Peer {
+        name: node.to_owned(),
+        id: id(own),
+        votes: votes(own),
+        links: links(own),
+        key,
+        conf: conf.clone(),
+    })
 }
 
 fn cut(node: &str, link: u8) -> bool {
@@ -73,7 +80,8 @@ fn cut(node: &str, link: u8) -> bool {
 /// Whether two corosyncs hear each other on a link.
 pub fn connected(one: &Peer, other: &Peer, link: u8) -> bool {
     let lists = |conf: &Conf, of: &Peer| {
-        conf.node(&of.name).is_some_and(|node| id(node) == of.id && links(node).get(&link) == of.links.get(&link))
+        conf.node(&of.name)
+            .is_some_and(|node| id(node) == of.id && links(node).get(&link) == of.links.get(&link))
     };
     one.key == other.key
         && one.links.contains_key(&link)

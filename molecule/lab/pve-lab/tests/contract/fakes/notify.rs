@@ -35,7 +35,9 @@ impl Listener {
         let mut buffer = [0; 256];
         while begin.elapsed() < limit {
             if let Ok(length) = self.socket.recv(&mut buffer) {
-                if buffer[..length].starts_with(b"READY=1") || buffer[..length].windows(8).any(|w| w == b"\nREADY=1") {
+                if buffer[..length].starts_with(b"READY=1")
+                    || buffer[..length].windows(8).any(|w| w == b"\nREADY=1")
+                {
                     return Some(Ok(()));
                 }
             }

@@ -37,8 +37,7 @@ struct Unit {
     wants: &'static [&'static str],
 }
 
-const PLAIN: Unit =
-    Unit { name: "", kind: Kind::State, argv: &[], before: &[], condition: None, wants: &[] };
+const PLAIN: Unit = Unit { name: "", kind: Kind::State, argv: &[], before: &[], condition: None, wants: &[] };
 
 const UNITS: [Unit; 14] = [
     Unit {

@@ -61,7 +61,8 @@ fn set_expected(own: &Peer, wanted: u32) -> i32 {
         eprintln!("Unable to set expected votes: CS_ERR_INVALID_PARAM");
         return 1;
     }
-    let told = quorum.members.iter().map(|member| fabric::tell(&member.name, "expected", &wanted.to_string()));
+    let told =
+        quorum.members.iter().map(|member| fabric::tell(&member.name, "expected", &wanted.to_string()));
     i32::from(told.filter(Result::is_err).count() > 0)
 }
 
@@ -88,12 +89,12 @@ fn monitor(node: &str) -> i32 {
 fn status(own: &Peer, quorum: &Quorum, as_address: bool, as_hex: bool) -> String {
     let lowest = quorum.members.first().map_or(own.id, |member| member.id);
     let own_id = if as_hex { format!("{:#010x}", own.id) } else { own.id.to_string() };
-    let (blocked, flags) = if quorum.is_quorate() { ("", "Quorate") } else { ("Activity blocked", "") };
+    let (blocked, flags) = if quorum.is_quorate() { ("", "Quorate ") } else { ("Activity blocked", "") };
     format!(
         "Quorum information\n------------------\nDate:             {}\nQuorum provider:  corosync_votequorum\n\
          Nodes:            {}\nNode ID:          {own_id}\nRing ID:          {lowest:x}.5\nQuorate:          {}\n\n\
          Votequorum information\n----------------------\nExpected votes:   {}\nHighest expected: {}\n\
-         Total votes:      {}\nQuorum:           {} {blocked} \nFlags:            {flags} \n{}",
+         Total votes:      {}\nQuorum:           {} {blocked} \nFlags:            {flags}\n{}",
         date(),
         quorum.members.len(),
         if quorum.is_quorate() { "Yes" } else { "No" },
@@ -107,8 +108,7 @@ fn status(own: &Peer, quorum: &Quorum, as_address: bool, as_hex: bool) -> String
 }
 
 fn membership(own: &Peer, quorum: &Quorum, as_address: bool, as_hex: bool) -> String {
-    let mut out =
-        "\nMembership information\n----------------------\n    Nodeid      Votes Name\n".to_owned();
+    let mut out = "\nMembership information\n----------------------\n    Nodeid      Votes Name\n".to_owned();
     for member in &quorum.members {
         let id = if as_hex { format!("{:#010x}", member.id) } else { format!("{:>10}", member.id) };
         let first = member.links.values().next().cloned().unwrap_or_default();
@@ -210,7 +210,8 @@ fn nodelist(own: &Peer) -> Vec<(String, String)> {
     let position = own.conf.nodes.iter().position(|node| id(node) == own.id).unwrap_or(0);
     let mut keys = vec![("nodelist.local_node_pos".to_owned(), format!("(u32) = {position}"))];
     for (position, node) in own.conf.nodes.iter().enumerate() {
-        let mut add = |name: &str, value: String| keys.push((format!("nodelist.node.{position}.{name}"), value));
+        let mut add =
+            |name: &str, value: String| keys.push((format!("nodelist.node.{position}.{name}"), value));
         add("name", format!("(str) = {}", node.get("name").map_or("", String::as_str)));
         add("nodeid", format!("(u32) = {}", id(node)));
         add("quorum_votes", format!("(u32) = {}", votes(node)));
@@ -224,7 +225,8 @@ fn nodelist(own: &Peer) -> Vec<(String, String)> {
 fn member_keys(own: &Peer) -> Vec<(String, String)> {
     let of = |member: &Peer| {
         let key = |name: &str| format!("runtime.members.{}.{name}", member.id);
-        let rings: String = member.links.iter().map(|(link, address)| format!("r({link}) ip({address}) ")).collect();
+        let rings: String =
+            member.links.iter().map(|(link, address)| format!("r({link}) ip({address}) ")).collect();
         [
             (key("config_version"), format!("(u64) = {}", member.conf.version())),
             (key("ip"), format!("(str) = {rings}")),
@@ -237,13 +239,27 @@ fn member_keys(own: &Peer) -> Vec<(String, String)> {
 
 fn totem(own: &Peer) -> Vec<(String, String)> {
     let is_number = |key: &str| matches!(key, "token_coefficient" | "version");
-    let kind = |key: &str| if key == "config_version" { "u64" } else if is_number(key) { "u32" } else { "str" };
-    own.conf.totem.iter().map(|(key, value)| (format!("totem.{key}"), format!("({}) = {value}", kind(key)))).collect()
+    let kind = |key: &str| {
+        if key == "config_version" {
+            "u64"
+        } else if is_number(key) {
+            "u32"
+        } else {
+            "str"
+        }
+    };
+    own.conf
+        .totem
+        .iter()
+        .map(|(key, value)| (format!("totem.{key}"), format!("({}) = {value}", kind(key))))
+        .collect()
 }
 
 pub fn keygen(args: &[&str]) -> i32 {
     let path = args.iter().find(|arg| arg.starts_with('/')).copied().unwrap_or("/etc/corosync/authkey");
-    println!("Corosync Cluster Engine Authentication key generator.\nGathering 2048 bits for key from /dev/urandom.");
+    println!(
+        "Corosync Cluster Engine Authentication key generator.\nGathering 2048 bits for key from /dev/urandom."
+    );
     let made = fs::File::open("/dev/urandom").and_then(|mut random| {
         let mut key = [0; 256];
         std::io::Read::read_exact(&mut random, &mut key)?;

@@ -6,11 +6,18 @@ pub fn refusals(session: &mut Session<'_>) {
     let folder = "07-add-errors";
     session.cluster(&["pve1"]);
     session.fresh(&["pve2", "pve3"]);
-    session.sequence(folder, "missing-arg malformed-fingerprint cwd-etc-pve no-pty-stdin-devnull ctrl-c-at-password");
-    session.sequence(folder, "wrong-password wrong-password-with-fingerprint empty-password wrong-fingerprint");
+    session.sequence(
+        folder,
+        "missing-arg malformed-fingerprint cwd-etc-pve no-pty-stdin-devnull ctrl-c-at-password",
+    );
+    session
+        .sequence(folder, "wrong-password wrong-password-with-fingerprint empty-password wrong-fingerprint");
     session.sequence(folder, "lowercase-fingerprint-wrong-pw no-pty-wrong-password-on-stdin");
     session.sequence(folder, "fingerprint-answer-no fingerprint-answer-no-2 fingerprint-answer-empty");
-    session.sequence(folder, "host-unreachable host-unresolvable host-no-8006 host-is-standalone-node host-self");
+    session.sequence(
+        folder,
+        "host-unreachable host-unresolvable host-no-8006 host-is-standalone-node host-self",
+    );
     session.sequence(folder, "link-address-not-local link1-not-in-cluster only-link1");
     session.sequence(folder, "pve1-clusterconf-after-failed-attempts");
     session.all("07-add-errors/pve2-files-after-failed-attempts/*");

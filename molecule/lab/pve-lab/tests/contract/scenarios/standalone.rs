@@ -17,5 +17,5 @@ pub fn api(session: &mut Session<'_>) {
     session.all("02-http-standalone/token-privsep*");
     session.all("02-http-standalone/*-noauth");
     session.all("02-http-standalone/admin-at-pve-*");
-    session.sequence(folder, "bad-ticket token-bad-secret get-access-ticket token-remove user-admin-del");
+    session.sequence(folder, "bad-ticket token-bad-secret get-access-ticket user-admin-del token-remove");
 }
