@@ -10,8 +10,8 @@ use nix::mount::{MntFlags, umount2};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::cfs::Cfs;
-use super::filesystem::CfsFuse;
 use super::monitor;
+use super::operations::CfsFuse;
 use crate::host::Host;
 
 const MOUNT_POINT: &str = "/etc/pve";
