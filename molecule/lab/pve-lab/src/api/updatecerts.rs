@@ -26,6 +26,16 @@ pub fn node_files(host: &Host, force: bool) -> io::Result<bool> {
 
 fn cluster_files(host: &Host) -> io::Result<()> {
     ssh_keys::publish_host_key(host)?;
+    // The local resource manager of HA writes this some seconds after it starts; none runs here, so it stays idle.
+    let status = host.node_file("lrm_status");
+    if !host.exists(&status) {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let text = format!(
+            "{{\"mode\":\"active\",\"results\":{{}},\"state\":\"wait_for_agent_lock\",\"timestamp\":{}}}",
+            since.as_secs()
+        );
+        host.write(&status, text.as_bytes(), 0o640)?;
+    }
     if !host.exists("/etc/pve/vzdump.cron") {
         host.write("/etc/pve/vzdump.cron", VZDUMP_CRON.as_bytes(), 0o640)?;
     }

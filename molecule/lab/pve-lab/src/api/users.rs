@@ -51,7 +51,9 @@ impl Users {
     fn save(&self, host: &Host) -> Result<(), ApiError> {
         let of = |kinds: &[&str]| -> String {
             let lines = self.lines.iter().filter(|line| kinds.contains(&line[0].as_str()));
-            lines.map(|line| format!("{}\n", line.join(":"))).collect()
+            // A user that is written again has all ten fields, root of a fresh installation has nine.
+            let fields = |line: &Vec<String>| if line[0] == "user" { 10usize.saturating_sub(line.len()) } else { 0 };
+            lines.map(|line| format!("{}{}\n", line.join(":"), ":".repeat(fields(line)))).collect()
         };
         let text =
             [of(&["user", "token"]), of(&["group"]), of(&["pool"]), of(&["role"]), of(&["acl"])].join("\n");
