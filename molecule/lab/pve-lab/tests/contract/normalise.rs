@@ -44,6 +44,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "lengths of keys and certificates vary by some bytes, those of folders by the file system; ls aligns to them",
     ),
     (r"(?m)^(\d{3} \S+:\S+ .*?)\d+ (/\S+)$", "$1<SIZE> $2", "as before, for stat"),
+    (r"(?m)(<SSH KEY>) \d+$", "$1 <BLOCKS>", "as before, where a listing follows a file that ends without an end of line"),
     (r"\b[0-9a-f]{64}\b", "<SHA-256>", "sshd_config is Debian's, and another one in each release"),
     (r"(not(?:Before|After)=)[A-Z].*", "$1<DATE>", "time goes on"),
     (

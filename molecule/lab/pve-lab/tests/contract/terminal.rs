@@ -2,11 +2,14 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use nix::pty::openpty;
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
 use regex::Regex;
 
 use crate::transcript::Answer;
@@ -19,15 +22,15 @@ const TICK: Duration = Duration::from_millis(50);
 /// Runs the command; gives its exit status and the screen, without the carriage return that the terminal adds to each
 /// line.
 pub fn run(mut command: Command, answers: &[Answer], limit: Duration) -> (String, String) {
-    let pty = openpty(None, None).expect("this machine has terminals");
-    let slave = || Stdio::from(pty.slave.try_clone().expect("a file descriptor"));
+    let (master, slave) = open();
+    let end = || Stdio::from(slave.try_clone().expect("a file descriptor"));
     let mut child =
-        command.stdin(slave()).stdout(slave()).stderr(slave()).spawn().expect("the command starts");
+        command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("the command starts");
     // The command holds the terminal's own handles too: without it the screen would never end.
     drop(command);
-    drop(pty.slave);
-    let mut keyboard = File::from(pty.master.try_clone().expect("a file descriptor"));
-    let screen = watch(File::from(pty.master));
+    drop(slave);
+    let mut keyboard = master.try_clone().expect("a file descriptor");
+    let screen = watch(master);
     let mut shown = String::new();
     let mut seen = 0;
     let mut answers = answers.iter();
@@ -61,6 +64,21 @@ pub fn run(mut command: Command, answers: &[Answer], limit: Duration) -> (String
     let status = child.wait().expect("the command ends");
     let exit = status.code().map_or("signal".to_owned(), |code| code.to_string());
     (exit, shown.replace("\r\n", "\n"))
+}
+
+/// Both ends of a new terminal, neither inherited by a program that another thread starts just now.
+fn open() -> (File, File) {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = posix_openpt(flags).expect("this machine has terminals");
+    grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of one's own");
+    let slave = ptsname_r(&master).expect("a terminal has a name");
+    let slave = File::options()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(slave)
+        .expect("a terminal of one's own");
+    (File::from(OwnedFd::from(master)), slave)
 }
 
 /// What appears on the screen, until the last program that could write there has ended.
