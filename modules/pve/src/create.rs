@@ -123,7 +123,7 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     })?;
     let fingerprint = run.step("wait for the API", |run| {
         let address = observe::own_address(run.node)?;
-        let fingerprint = observe::wait_for_api(run.node, address, observe::Workers::Present, run.deadline)?;
+        let fingerprint = observe::wait_for_api(run.node, address, run.deadline)?;
         Ok((fingerprint, format!("serves {fingerprint}")))
     })?;
     snapshot::discard(run.node, run.id())?;

@@ -13,7 +13,6 @@ mod programs;
 mod pve;
 mod systemctl;
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,7 +20,6 @@ use std::time::{Duration, SystemTime};
 
 pub use machine::{FakeUnit, Machine, Port};
 
-use crate::https::{Exchange, HttpsError, Reply};
 use crate::https::{Exchange, HttpsError, Reply};
 use crate::{Cmd, Host, Node, Output, RunError};
 
@@ -33,9 +31,6 @@ pub struct Fake {
     root: tempfile::TempDir,
     shared: Arc<Shared>,
 }
-
-/// What another node's API answers.
-pub type Peer = Box<dyn FnMut(&Exchange) -> Result<Reply, HttpsError> + Send>;
 
 struct Shared {
     machine: Mutex<Machine>,
@@ -109,16 +104,6 @@ impl Fake {
         self.shared.web.lock().unwrap_or_else(PoisonError::into_inner).insert(0, Box::new(hook));
     }
 
-    /// Puts an API at an address of the world.
-    pub fn on_https(
-        &self,
-        address: &str,
-        peer: impl FnMut(&Exchange) -> Result<Reply, HttpsError> + Send + 'static,
-    ) {
-        let address = address.parse().expect("a test gives an address and a port");
-        self.shared.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(address, Box::new(peer));
-    }
-
     /// Answers one exact command line with a text and an exit code.
     pub fn answer(&self, line: &str, code: i32, stdout: &str) {
         let (line, stdout) = (line.to_owned(), stdout.to_owned());
@@ -169,26 +154,6 @@ impl Host for FakeHost {
             }
         }
         machine.own_api(exchange)
-    }
-
-    /// The node's own API serves the certificate that is in /etc/pve; the world's is what a test put there.
-    fn https(&self, exchange: &Exchange) -> Result<Reply, HttpsError> {
-        if let Some(peer) =
-            self.0.peers.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&exchange.address)
-        {
-            return peer(exchange);
-        }
-        let machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
-        let address = exchange.address;
-        let is_own = machine.addresses.iter().any(|own| own.address == address.ip().to_string());
-        let path = format!("/etc/pve/nodes/{}/pve-ssl.pem", machine.hostname);
-        let shown = crate::certificate::fingerprint_of_pem(&machine.read(&path)).ok();
-        match shown.and_then(|shown| shown.parse().ok()) {
-            Some(certificate) if is_own && machine.is_active("pveproxy.service") => {
-                Ok(Reply { certificate, status: None, body: String::new() })
-            }
-            _ => Err(HttpsError::Unreachable { address, reason: "connection refused".to_owned() }),
-        }
     }
 
     fn now(&self) -> SystemTime {

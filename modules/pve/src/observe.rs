@@ -17,10 +17,6 @@ use crate::{Cmd, Deadline, Node, Progress, certificate, names, quorumtool};
 const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
 /// quorumtool and a file cost 5 ms together.
 const LOOK: Duration = Duration::from_millis(150);
-/// How often in a row the API must show the certificate: old workers go on answering for seconds, and two
-/// kinds of answers alternate meanwhile.
-const STABLE_LOOKS: u32 = 6;
-
 /// A link of a node, as arguments and requests have it.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 pub struct LinkAddress {
@@ -139,44 +135,18 @@ pub fn own_certificate(node: &Node) -> anyhow::Result<Option<Fingerprint>> {
     Ok(None)
 }
 
-/// What may still answer beside the API's present workers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Workers {
-    /// Nobody: it was not restarted.
-    Present,
-    /// Workers from before a restart, which drain for seconds.
-    OldToo,
-}
-
-/// Waits until the API of this node serves its present certificate, and only that.
-pub fn wait_for_api(
-    node: &Node,
-    address: IpAddr,
-    workers: Workers,
-    deadline: Deadline,
-) -> anyhow::Result<Fingerprint> {
-    let needed = if workers == Workers::OldToo { STABLE_LOOKS } else { 1 };
+/// Waits until the API of this node serves its present certificate. For some seconds after a restart workers
+/// from before it go on answering with the old one, now and then: whether only the new one is left is for who
+/// looks at the whole cluster, since the next node need not wait for it.
+pub fn wait_for_api(node: &Node, address: IpAddr, deadline: Deadline) -> anyhow::Result<Fingerprint> {
     let expected = own_certificate(node)?.context(
         "this node has no certificate in /etc/pve: run \"pvecm updatecerts --force\" on it and look at its output",
     )?;
-    let mut in_a_row = 0;
     let what = format!("the API on {address} to serve certificate {expected}");
     deadline.wait(node, &what, LOOK, || match api::served_certificate(node, address, TOOL_TIMEOUT) {
-        Ok(shown) if shown == expected => {
-            in_a_row += 1;
-            match in_a_row >= needed {
-                true => Ok(Progress::Done(expected)),
-                false => Ok(Progress::Pending("old and new certificate may still alternate".to_owned())),
-            }
-        }
-        Ok(shown) => {
-            in_a_row = 0;
-            Ok(Progress::Pending(format!("it serves {shown}")))
-        }
-        Err(error) => {
-            in_a_row = 0;
-            Ok(Progress::Pending(error.to_string()))
-        }
+        Ok(shown) if shown == expected => Ok(Progress::Done(expected)),
+        Ok(shown) => Ok(Progress::Pending(format!("it serves {shown}"))),
+        Err(error) => Ok(Progress::Pending(error.to_string())),
     })
 }
 

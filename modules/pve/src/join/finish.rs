@@ -93,7 +93,7 @@ pub(super) fn complete(run: &mut Run<'_>, request: &Request) -> anyhow::Result<(
 pub(super) fn wait_for_api(run: &mut Run<'_>) -> anyhow::Result<()> {
     run.step("wait for the API", |run| {
         let address = observe::own_address(run.node)?;
-        let fingerprint = observe::wait_for_api(run.node, address, observe::Workers::OldToo, run.deadline)?;
+        let fingerprint = observe::wait_for_api(run.node, address, run.deadline)?;
         Ok(((), format!("serves {fingerprint}")))
     })
 }

@@ -77,9 +77,8 @@ fn restore_pmxcfs(run: &mut Run<'_>, snapshot: &Snapshot<'_>) -> anyhow::Result<
             let units = ["reload-or-restart", "pvedaemon", "pveproxy"];
             observe::systemctl(run.node, &units, Duration::from_secs(100))?;
             let address = observe::own_address(run.node)?;
-            let fingerprint =
-                observe::wait_for_api(run.node, address, observe::Workers::OldToo, run.deadline)
-                    .context("everything is restored, but the API does not come back: restart pveproxy")?;
+            let fingerprint = observe::wait_for_api(run.node, address, run.deadline)
+                .context("everything is restored, but the API does not come back: restart pveproxy")?;
             Ok(((), format!("serves {fingerprint} again")))
         })?;
     }
