@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::Answer;
+use super::cluster_config::any_order;
 use crate::corosync;
 use crate::host::Host;
 use crate::tasks;
@@ -38,7 +39,7 @@ pub fn status(host: &Host) -> Answer {
         "id": "cluster", "name": state.name, "nodes": state.nodes, "quorate": u8::from(state.is_quorate),
         "type": "cluster", "version": state.version,
     })];
-    for member in state.members {
+    for member in any_order(state.members) {
         list.push(node(&member.name, member.id, member.is_online, member.address));
     }
     Ok(Value::from(list).into())
@@ -47,7 +48,7 @@ pub fn status(host: &Host) -> Answer {
 /// Names of all nodes, as the API lists them.
 pub fn node_names(host: &Host) -> Vec<String> {
     match corosync::cluster_state(host) {
-        Some(state) => state.members.into_iter().map(|member| member.name).collect(),
+        Some(state) => any_order(state.members.into_iter().map(|member| member.name).collect()),
         None => vec![host.nodename()],
     }
 }

@@ -1,5 +1,8 @@
 //! `/cluster/config` and what is below it, as far as it only reads.
 
+use std::collections::hash_map::RandomState;
+use std::hash::BuildHasher;
+
 use ring::digest;
 use serde_json::{Value, json};
 
@@ -9,6 +12,18 @@ use crate::certificates;
 use crate::corosync::{self, CLUSTER_CONF};
 use crate::corosync_conf::{CorosyncConf, text_map};
 use crate::host::Host;
+
+/// Nodes come out of a Perl hash: in another order each time.
+pub fn any_order<T>(mut list: Vec<T>) -> Vec<T> {
+    let random = RandomState::new();
+    let mut keys: Vec<u64> = (0..list.len()).map(|at| random.hash_one(at)).collect();
+    for at in 0..list.len() {
+        let least = (at..list.len()).min_by_key(|other| keys[*other]).unwrap_or(at);
+        list.swap(at, least);
+        keys.swap(at, least);
+    }
+    list
+}
 
 pub fn index() -> Answer {
     let names = ["nodes", "totem", "join", "qdevice", "apiversion"];
@@ -32,7 +47,7 @@ pub fn nodes(host: &Host) -> Answer {
             Value::Object(map)
         })
         .collect();
-    Ok(Value::from(list).into())
+    Ok(Value::from(any_order(list)).into())
 }
 
 pub fn totem(host: &Host) -> Answer {
@@ -66,7 +81,7 @@ pub fn join_info(host: &Host, params: &Params) -> Answer {
     let preferred = params.get("node").cloned().unwrap_or_else(|| host.nodename());
     Ok(json!({
         "config_digest": config_digest,
-        "nodelist": nodes,
+        "nodelist": any_order(nodes),
         "preferred_node": preferred,
         "totem": conf.totem_json(),
     })

@@ -52,7 +52,8 @@ impl Users {
         let of = |kinds: &[&str]| -> String {
             let lines = self.lines.iter().filter(|line| kinds.contains(&line[0].as_str()));
             // A user that is written again has all ten fields, root of a fresh installation has nine.
-            let fields = |line: &Vec<String>| if line[0] == "user" { 10usize.saturating_sub(line.len()) } else { 0 };
+            let fields =
+                |line: &Vec<String>| if line[0] == "user" { 10usize.saturating_sub(line.len()) } else { 0 };
             lines.map(|line| format!("{}{}\n", line.join(":"), ":".repeat(fields(line)))).collect()
         };
         let text =

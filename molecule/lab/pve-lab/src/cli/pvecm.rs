@@ -35,8 +35,11 @@ const CREATE: Command = Command {
 };
 const ADDNODE: Command =
     Command { positional: &["node"], schema: &NODE_SCHEMA, usage: "pvecm addnode <node> [OPTIONS]" };
-const DELNODE: Command =
-    Command { positional: &["node"], schema: &[required("node", Kind::NodeName)], usage: "pvecm delnode <node>" };
+const DELNODE: Command = Command {
+    positional: &["node"],
+    schema: &[required("node", Kind::NodeName)],
+    usage: "pvecm delnode <node>",
+};
 const EXPECTED: Command = Command {
     positional: &["expected"],
     schema: &[required("expected", Kind::Integer(1))],

@@ -17,9 +17,13 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::message::{self, Answer, Request};
 use super::{gate, tls};
 use crate::certificates;
+use crate::corosync;
 use crate::delays::{Delays, Step};
 use crate::host::Host;
+use crate::tasks::epoch;
 
+/// How often the local resource manager looks.
+const LRM_ROUND: Duration = Duration::from_secs(5);
 const IDLE: Duration = Duration::from_secs(30);
 
 /// One set of workers: a certificate, and until when it is served.
@@ -112,6 +116,8 @@ pub fn run_daemon(host: &Host) -> ExitCode {
         return ExitCode::from(255);
     };
     let listener = TcpListener::bind(("127.0.0.1", 85));
+    let resting = host.clone();
+    std::thread::spawn(move || keep_lrm_status(&resting));
     announce(host, DAEMON_PID);
     for signal in signals.forever() {
         if signal != SIGHUP {
@@ -120,6 +126,22 @@ pub fn run_daemon(host: &Host) -> ExitCode {
     }
     drop(listener);
     ExitCode::SUCCESS
+}
+
+/// What the local resource manager of a node without HA leaves in the cluster file system, soon after it can.
+fn keep_lrm_status(host: &Host) {
+    loop {
+        let path = host.node_file("lrm_status");
+        if !host.exists(&path) && corosync::has_quorum(host) {
+            let status = format!(
+                "{{\"timestamp\":{},\"results\":{{}},\"mode\":\"active\",\"state\":\"wait_for_agent_lock\"}}\n",
+                epoch()
+            );
+            // The node's directory may not be there yet, or quorum just gone: the next round does it.
+            let _ = host.write(&path, status.as_bytes(), 0o640);
+        }
+        std::thread::sleep(LRM_ROUND);
+    }
 }
 
 /// `pveproxy restart` and `pvedaemon restart`, which systemd runs to reload: the time of Perl, then the signal.
@@ -219,7 +241,7 @@ fn serve(socket: TcpStream, config: Arc<ServerConfig>, host: &Host) -> io::Resul
 }
 
 fn reply(stream: &mut impl Write, answer: &Answer, keep_alive: bool) -> io::Result<()> {
-    answer.write(stream, &message::http_date(crate::tasks::epoch()), keep_alive)
+    answer.write(stream, &message::http_date(epoch()), keep_alive)
 }
 
 /// Keeps the connection without a word until the client closes it.

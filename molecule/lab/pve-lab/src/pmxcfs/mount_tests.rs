@@ -75,7 +75,7 @@ fn errno<T: std::fmt::Debug>(result: std::io::Result<T>) -> Errno {
 fn mode_and_owner_are_fixed() {
     let pve = Mounted::standalone();
     let file = pve.at("f");
-    OpenOptions::new().write(true).create(true).mode(0o600).open(&file).unwrap().write_all(b"x").unwrap();
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file).unwrap().write_all(b"x").unwrap();
     let meta = fs::metadata(&file).unwrap();
     assert_eq!((meta.mode(), meta.uid(), meta.gid()), (0o100_640, 0, 33));
     let chmod = |mode| fs::set_permissions(&file, fs::Permissions::from_mode(mode));

@@ -176,6 +176,19 @@ fn versions(cfs: &Cfs, state: &State, counters: &Counters) -> String {
         let count = counters.files.get(path).map_or(1, |(_, count)| *count);
         out.push_str(&format!("\"{path}\": {count},\n"));
     }
-    out.push_str(&format!("\"kvstore\": {{\n\"{}\": {{\n\"tasklist\": 1}}\n}}\n}}\n", cfs.nodename));
+    let mut nodes: Vec<&str> = state
+        .members
+        .iter()
+        .filter(|(_, member)| member.address.is_some())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if nodes.is_empty() {
+        nodes.push(&cfs.nodename);
+    }
+    let known = |name: &str| {
+        format!("\"{name}\": {{\n\"tasklist\": 1,\n\"kv/network\": 1,\n\"kv/version-info\": 0}}")
+    };
+    let stores: Vec<String> = nodes.into_iter().map(known).collect();
+    out.push_str(&format!("\"kvstore\": {{\n{}\n}}\n}}\n", stores.join("\n,\n")));
     out
 }
