@@ -4,6 +4,8 @@ use ansible_module::Module;
 
 #[cfg(test)]
 mod calling;
+#[cfg(test)]
+mod forming;
 pub mod operating;
 pub mod pve_cluster_create;
 pub mod pve_cluster_info;
