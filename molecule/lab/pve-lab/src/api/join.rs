@@ -180,7 +180,8 @@ pub fn finish(host: &Host, task: &Task, material: &Value) -> Result<(), String> 
     let conf = material["corosync_conf"].as_str().ok_or("no corosync config in answer")?;
     let key = material["corosync_authkey"].as_str().and_then(key_bytes).ok_or("no corosync key in answer")?;
     host.create_dir("/etc/corosync", 0o755).map_err(text)?;
-    host.write(AUTHKEY, &key, 0o400).map_err(text)?;
+    // Readable by all: so a genuine join over the API leaves it, unlike create and a join over ssh.
+    host.write(AUTHKEY, &key, 0o644).map_err(text)?;
     host.write("/etc/corosync/corosync.conf", conf.as_bytes(), 0o644).map_err(text)?;
     finish_with_files(host, task)
 }
