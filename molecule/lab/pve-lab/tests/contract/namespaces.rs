@@ -141,13 +141,17 @@ impl Bench for Namespaces {
             .args(["--mount", "--uts", "--pid", "--fork", "--kill-child", "sh", "-c", NODE, "node"])
             .arg(self.folder.path())
             .arg(node);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("nsenter is installed");
+        // What the making says is of interest only when it fails: the end of a node is loud too.
+        let log = self.folder.path().join(format!("{node}.log"));
+        let file = fs::File::create(&log).expect("temporary folder");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(file);
+        let mut child = command.spawn().expect("nsenter is installed");
         let life = child.stdin.take();
         let mut said = String::new();
         let mut lines = BufReader::new(child.stdout.take().expect("piped"));
         lines.read_line(&mut said).expect("the node speaks");
-        assert_eq!(said, "booted\n", "{node} does not boot");
+        let log = fs::read_to_string(log).unwrap_or_default();
+        assert_eq!(said, "booted\n", "{node} does not boot: {log}");
         let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id()));
         let pid = children.ok().and_then(|pids| pids.trim().parse().ok()).expect("unshare has one child");
         self.nodes.insert(node.to_owned(), Node { child, _life: life, pid });

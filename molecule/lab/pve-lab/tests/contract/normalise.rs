@@ -44,7 +44,11 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "lengths of keys and certificates vary by some bytes, those of folders by the file system; ls aligns to them",
     ),
     (r"(?m)^(\d{3} \S+:\S+ .*?)\d+ (/\S+)$", "$1<SIZE> $2", "as before, for stat"),
-    (r"(?m)(<SSH KEY>) \d+$", "$1 <BLOCKS>", "as before, where a listing follows a file that ends without an end of line"),
+    (
+        r"(?m)(<SSH KEY>) \d+$",
+        "$1 <BLOCKS>",
+        "as before, where a listing follows a file that ends without an end of line",
+    ),
     (r"\b[0-9a-f]{64}\b", "<SHA-256>", "sshd_config is Debian's, and another one in each release"),
     (r"(not(?:Before|After)=)[A-Z].*", "$1<DATE>", "time goes on"),
     (
@@ -129,11 +133,11 @@ const PAST: &[(&str, &str, &str)] = &[
 const COUNTERS: &[(&str, &str, &str)] = &[
     (r#"(?m)^"version": \d+(,?)$"#, r#""version": <COUNT>$1"#, "pmxcfs counts every change that it sees"),
     (
-        r#"(?m)^"(?:tasklist|kv/[a-z-]+)": \d+,?\n?(\}?)"#,
-        "$1",
+        r#"(?s)"kvstore": \{\n.*\n\}\n\}\n"#,
+        "<KVSTORE>\n",
         "what the status daemons broadcast: none of them runs on an emulated node",
     ),
-    (r#"(?m)^("[a-zA-Z./-]+"): \d+(,?\}?)$"#, "$1: <COUNT>$2", "pmxcfs counts every change that it sees"),
+    (r#"(?m)^("[a-zA-Z._/-]+"): \d+(,?\}?)$"#, "$1: <COUNT>$2", "pmxcfs counts every change that it sees"),
 ];
 
 /// Keys whose numbers are those of the machine, not of PVE.

@@ -24,8 +24,7 @@ const TICK: Duration = Duration::from_millis(50);
 pub fn run(mut command: Command, answers: &[Answer], limit: Duration) -> (String, String) {
     let (master, slave) = open();
     let end = || Stdio::from(slave.try_clone().expect("a file descriptor"));
-    let mut child =
-        command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("the command starts");
+    let mut child = command.stdin(end()).stdout(end()).stderr(end()).spawn().expect("the command starts");
     // The command holds the terminal's own handles too: without it the screen would never end.
     drop(command);
     drop(slave);

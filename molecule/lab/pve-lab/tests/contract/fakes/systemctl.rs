@@ -150,6 +150,18 @@ fn state(unit: &Unit) -> &'static str {
 }
 
 fn start(unit: &Unit) -> bool {
+    let started = launch(unit);
+    if !started {
+        let name = unit.name;
+        eprintln!(
+            "Job for {name}.service failed because the control process exited with error code.\n\
+             See \"systemctl status {name}.service\" and \"journalctl -xeu {name}.service\" for details."
+        );
+    }
+    started
+}
+
+fn launch(unit: &Unit) -> bool {
     if state(unit) == "active" {
         return true;
     }
@@ -171,15 +183,11 @@ fn start(unit: &Unit) -> bool {
     if !started {
         let _ = fs::remove_file(file(unit, "up"));
         let _ = fs::write(file(unit, "failed"), "");
-        let name = unit.name;
-        eprintln!(
-            "Job for {name}.service failed because the control process exited with error code.\n\
-             See \"systemctl status {name}.service\" and \"journalctl -xeu {name}.service\" for details."
-        );
         return false;
     }
     for wanted in UNITS.iter().filter(|other| unit.wants.contains(&other.name)) {
-        start(wanted);
+        // Wanted, not required: how it ends is not told.
+        launch(wanted);
     }
     true
 }

@@ -1,4 +1,4 @@
-//! Create and join through the API, and two joins at once (golden 20 to 22).
+//! Create and join through the API (golden 20 and 21).
 
 use crate::session::Session;
 
@@ -8,6 +8,7 @@ pub fn create(session: &mut Session<'_>) {
     session.until_quorate("pve1", 1);
     session.until_serving("pve1");
     session.known.forget();
+    session.sequence("20-api-create", "task-log task-list");
     session.all("20-api-create/*");
 }
 
@@ -20,11 +21,8 @@ pub fn join(session: &mut Session<'_>) {
     session.until_quorate("pve2", 2);
     session.until("pve2", "test -e /etc/pve/local/pve-ssl.pem");
     session.until_serving("pve2");
+    session.case("21-api-join/old-ticket-after");
     session.known.forget();
+    session.sequence("21-api-join", "task-status-after-new-login task-log-after");
     session.all("21-api-join/*");
-}
-
-pub fn concurrent_join(session: &mut Session<'_>) {
-    session.cluster(&["pve1", "pve2"]);
-    session.all("22-concurrent-join/*");
 }

@@ -28,7 +28,6 @@ pub const ALL: &[Scenario] = &[
     ("two-links-errors", two_links::errors),
     ("api-join", api::join),
     ("api-create", api::create),
-    ("concurrent-join", api::concurrent_join),
     ("admission", members::admission),
     ("standalone", standalone::commands),
     ("standalone-api", standalone::api),
