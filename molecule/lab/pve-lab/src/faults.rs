@@ -21,7 +21,7 @@ pub struct FaultSet {
     pub rename_fails: Vec<String>,
     /// The cluster file system refuses every write: `read-only` (EACCES) or `full` (ENOSPC).
     pub pmxcfs: Option<String>,
-    /// corosync.conf on this node is spoilt before corosync starts, so that it refuses.
+    /// corosync does not start on this node; in force from the next start of pmxcfs, which goes before it.
     pub corosync_refuses: bool,
     /// Certificates are not made by `pvecm updatecerts`.
     pub no_certificate: bool,

@@ -65,6 +65,7 @@ fn serve(host: Host, force_local: bool) -> anyhow::Result<()> {
     detach_stale(&mount_point);
     std::fs::create_dir_all(&mount_point)?;
     std::fs::create_dir_all(host.path("/var/lib/pve-cluster"))?;
+    set_corosync_fault(&host)?;
     let cfs = Arc::new(Cfs::start(host.clone(), &address, force_local)?);
     if force_local && cfs.view().tree.content("corosync.conf").is_some() {
         eprintln!("[main] notice: forcing local mode (although corosync.conf exists)");
@@ -80,6 +81,20 @@ fn serve(host: Host, force_local: bool) -> anyhow::Result<()> {
     wait_for_end(&session)?;
     detach_stale(&mount_point);
     let _ = host.remove(PID_FILE);
+    Ok(())
+}
+
+/// Gives corosync a file that it refuses to start with, or takes it away again, as the faults file says.
+fn set_corosync_fault(host: &Host) -> anyhow::Result<()> {
+    let folder = host.path("/etc/corosync/uidgid.d");
+    let file = folder.join("pve-lab-fault");
+    let wanted = host.faults.now().corosync_refuses;
+    if wanted {
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(&file, "uidgid { uid: nobody-of-this-name\n")?;
+    } else if file.exists() {
+        std::fs::remove_file(&file)?;
+    }
     Ok(())
 }
 
