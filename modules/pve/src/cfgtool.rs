@@ -74,7 +74,7 @@ pub fn parse_status(text: &str) -> Option<LinkStatus> {
     status
 }
 
-/// `:          2:	connected`, or of corosync 3.0 ` 2:	link enabled:1	link connected:1`.
+/// Behind `nodeid`: id and `connected`; of corosync 3.0 id, `link enabled:1` and `link connected:1`.
 fn peer(rest: &str) -> Option<LinkPeer> {
     let (id, state) = rest.trim_start_matches(':').split_once(':')?;
     let state = state.trim();

@@ -156,6 +156,10 @@ impl Host for FakeHost {
         machine.own_api(exchange)
     }
 
+    fn own_program(&self) -> Option<PathBuf> {
+        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner).own_program.clone()
+    }
+
     fn now(&self) -> SystemTime {
         let machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
         machine.booted + machine.clock

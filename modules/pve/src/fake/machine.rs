@@ -45,6 +45,8 @@ pub struct Machine {
     pub calls: Vec<String>,
     /// Votes that were told to be expected in place of the configured ones.
     pub expected: Option<u32>,
+    /// This program's own file, where operations are to run apart from who asks for them.
+    pub own_program: Option<PathBuf>,
     /// What was told to `pvecm add` as root's password.
     pub passwords: Vec<String>,
     pub(super) corosync_started: Option<Duration>,
@@ -115,6 +117,7 @@ impl Machine {
             booted: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_359_600),
             calls: Vec::new(),
             expected: None,
+            own_program: None,
             passwords: Vec::new(),
             corosync_started: None,
             databases: 0,

@@ -120,14 +120,9 @@ fn each_fault_fails_its_own_check_and_no_other() {
     );
     fails(
         |_, wanted| {
-            let link = |address: &str| {
-                Some(vec![crate::inventory::WantedLink {
-                    number: 0,
-                    address: address.into(),
-                    priority: None,
-                }])
-            };
-            wanted.nodes[0].links = link("10.88.0.99");
+            let foreign =
+                crate::inventory::WantedLink { number: 0, address: "10.88.0.99".into(), priority: None };
+            wanted.nodes[0].links = Some(vec![foreign]);
         },
         "links-local",
         "link 0 is 10.88.0.99: not on this node, which has 10.88.0.11",
