@@ -21,8 +21,8 @@ impl Output {
 /// What the emulator needs of a machine.
 pub trait System: Send + Sync {
     fn run(&self, argv: &[&str], stdin: Option<&[u8]>) -> Output;
-    /// Like `run`, with the terminal of the caller: for programs that talk to a person.
-    fn run_attached(&self, argv: &[&str]) -> i32;
+    /// Like `run`, with the caller's standard input and terminal: for programs that ask a person.
+    fn run_asking(&self, argv: &[&str]) -> Output;
     fn hostname(&self) -> String;
     fn resolve(&self, name: &str) -> io::Result<IpAddr>;
     fn addresses(&self) -> Vec<IpAddr>;
@@ -37,10 +37,19 @@ fn command(argv: &[&str]) -> Command {
     command
 }
 
+fn outcome(ended: io::Result<std::process::Output>) -> Output {
+    match ended {
+        Ok(output) => Output {
+            status: output.status.code().unwrap_or(255),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        },
+        Err(error) => Output { status: 127, stdout: String::new(), stderr: error.to_string() },
+    }
+}
+
 impl System for RealSystem {
     fn run(&self, argv: &[&str], stdin: Option<&[u8]>) -> Output {
-        let failed =
-            |error: io::Error| Output { status: 127, stdout: String::new(), stderr: error.to_string() };
         let spawned = command(argv)
             .stdin(if stdin.is_some() { Stdio::piped() } else { Stdio::null() })
             .stdout(Stdio::piped())
@@ -48,24 +57,17 @@ impl System for RealSystem {
             .spawn();
         let mut child = match spawned {
             Ok(child) => child,
-            Err(error) => return failed(error),
+            Err(error) => return outcome(Err(error)),
         };
         if let (Some(bytes), Some(mut pipe)) = (stdin, child.stdin.take()) {
             // A program that does not read its input ends the pipe early; its exit code tells what happened.
             let _ = pipe.write_all(bytes);
         }
-        match child.wait_with_output() {
-            Ok(output) => Output {
-                status: output.status.code().unwrap_or(255),
-                stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-                stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-            },
-            Err(error) => failed(error),
-        }
+        outcome(child.wait_with_output())
     }
 
-    fn run_attached(&self, argv: &[&str]) -> i32 {
-        command(argv).status().ok().and_then(|status| status.code()).unwrap_or(255)
+    fn run_asking(&self, argv: &[&str]) -> Output {
+        outcome(command(argv).stdin(Stdio::inherit()).output())
     }
 
     fn hostname(&self) -> String {

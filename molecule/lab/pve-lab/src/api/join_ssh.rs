@@ -12,10 +12,16 @@ pub fn join_over_ssh(host: &Host, task: &Task, params: &Params) -> Result<(), St
     assert_joinable(host, task, params)?;
     let peer = params["hostname"].as_str();
     let target = format!("root@{peer}");
-    // ssh-copy-id talks to the terminal itself: host key question, passwords.
-    let copied = host.system.run_attached(&["ssh-copy-id", "-i", "/root/.ssh/id_rsa", &target]);
-    if copied != 0 {
-        return Err(format!("unable to copy ssh ID: exit code {copied}"));
+    // ssh asks at the terminal itself: host key, passwords.
+    let copied = host.system.run_asking(&["ssh-copy-id", "-i", "/root/.ssh/id_rsa", &target]);
+    if !copied.succeeded() {
+        let last = copied.stderr.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        // Its own messages are not passed on, ssh's are.
+        let reason = match last.contains("ssh-copy-id") || last.is_empty() {
+            true => format!("exit code {}", copied.status),
+            false => last.to_owned(),
+        };
+        return Err(format!("unable to copy ssh ID: {reason}"));
     }
     let own = host.own_address().ok_or_else(|| format!("can't resolve '{}'", host.nodename()))?;
     let name = host.nodename();
