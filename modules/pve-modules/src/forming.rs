@@ -15,6 +15,8 @@ use serde_json::{Map, Value};
 
 use crate::calling::{fields, tree};
 
+const KILLED: &str = "killed before";
+
 /// Key that lets the controller in, authorised on the joiner only.
 pub const CONTROLLER_KEY: &str = "ssh-ed25519 AAAAC3NzaC1controller controller";
 
@@ -60,13 +62,25 @@ pub fn joiner() -> Fake {
     fake
 }
 
-/// Files of the node, apart from those that record operations.
-pub fn state(fake: &Fake) -> BTreeMap<PathBuf, Vec<u8>> {
-    let records = ["/var/lib/sddc-pve", "/run/sddc-pve", "/var/log", "/.pmxcfs", "/etc/pve/.members"];
-    let records = records.map(|path| fake.path(path));
+/// Files of the node, apart from those that record operations and from PVE's own backups.
+pub fn state(fake: &Fake) -> BTreeMap<PathBuf, String> {
+    let kept = ["/var/lib/sddc-pve", "/run/sddc-pve", "/var/log", "/.pmxcfs", "/etc/pve/.members"];
+    let kept = [&kept[..], &["/var/lib/pve-cluster/backup"]].concat();
+    let kept: Vec<PathBuf> = kept.into_iter().map(|path| fake.path(path)).collect();
     let mut files = tree(&fake.path("/"));
-    files.retain(|path, _| !records.iter().any(|record| path.starts_with(record)));
-    files
+    files.retain(|path, _| !kept.iter().any(|record| path.starts_with(record)));
+    files.into_iter().map(|(path, bytes)| (path, String::from_utf8_lossy(&bytes).into_owned())).collect()
+}
+
+/// Fails with the files that are not as they were.
+pub fn assert_unchanged(fake: &Fake, before: &BTreeMap<PathBuf, String>) {
+    let after = state(fake);
+    let paths = before.keys().chain(after.keys());
+    let differing: Vec<_> = paths
+        .filter(|path| before.get(*path) != after.get(*path))
+        .map(|path| (path, before.get(path), after.get(path)))
+        .collect();
+    assert!(differing.is_empty(), "{differing:#?}");
 }
 
 /// Everything that is written down about operations, as one text.
@@ -83,7 +97,16 @@ pub fn killed_at(
     run: impl FnOnce(&Node) -> Result<Outcome, Failure>,
 ) -> Option<Map<String, Value>> {
     static QUIET: Once = Once::new();
-    QUIET.call_once(|| std::panic::set_hook(Box::new(|_| {})));
+    QUIET.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let is_kill =
+                info.payload().downcast_ref::<String>().is_some_and(|text| text.starts_with(KILLED));
+            if !is_kill {
+                usual(info);
+            }
+        }));
+    });
     let left = Arc::new(AtomicUsize::new(number));
     let count = left.clone();
     fake.on(move |_, cmd| {
@@ -92,7 +115,7 @@ pub fn killed_at(
         let is_reading = reads.contains(&cmd.program.as_str())
             || cmd.args.first().is_some_and(|word| word == "show" || word == "is-active");
         if !is_reading && count.load(Ordering::SeqCst) > 0 && count.fetch_sub(1, Ordering::SeqCst) == 1 {
-            panic!("killed before {}", cmd.line());
+            panic!("{KILLED} {}", cmd.line());
         }
         None
     });

@@ -109,7 +109,9 @@ pub fn settle_earlier(
             journal.title()
         )));
     }
-    // The state may have changed between the two looks: the journal is read anew under the lock.
+    // The state may have changed between the two looks: the journal is read anew under the lock. After a loss of
+    // power the directory of the lock is gone.
+    node.create_private_dir(crate::seal::RUNTIME_DIR)?;
     let lock = node.lock(LOCK, Deadline::after(node, Duration::from_secs(10)))?;
     let Some(journal) = Journal::load(node, &journal.id)?.filter(|journal| journal.state == State::Running)
     else {
@@ -194,3 +196,6 @@ fn wait_for_end(node: &Node, id: &str, timeout: Duration) -> anyhow::Result<Repo
         _ => Err(Failed { journal: ended }.into()),
     }
 }
+
+#[cfg(test)]
+mod tests;

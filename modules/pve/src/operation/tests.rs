@@ -1,0 +1,177 @@
+//! Operations that run apart from who asks for them: how the unit is started and told what to do, how a second
+//! run attaches, what a killed unit leaves.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::fake::Fake;
+use crate::join::{How, Request};
+use crate::observe::LinkAddress;
+use crate::{Output, create};
+
+const PASSWORD: &str = "Very-Secret-9!";
+
+/// A node on which operations run in units: starting one runs `start`, asking for its state tells `state`.
+fn with_units(
+    start: impl FnMut(&str) + Send + 'static,
+    state: &'static str,
+) -> (Fake, Arc<Mutex<Vec<String>>>) {
+    let fake = Fake::standalone("pve2", "10.88.0.12");
+    fake.write("/opt/pve", b"\x7fELF of this program");
+    let program = fake.path("/opt/pve");
+    fake.machine().own_program = Some(program);
+    let lines = Arc::new(Mutex::new(Vec::new()));
+    let (seen, start) = (lines.clone(), Mutex::new(start));
+    fake.on(move |_, cmd| {
+        let answer = |stdout: &str| {
+            Some(Ok(Output { code: Some(0), stdout: stdout.to_owned(), stderr: String::new() }))
+        };
+        match cmd.program.as_str() {
+            "systemd-run" => {
+                seen.lock().unwrap().push(cmd.line());
+                start.lock().unwrap()(cmd.args.last().unwrap());
+                answer("")
+            }
+            "systemctl" if cmd.args == ["is-active", unit::NAME] => answer(state),
+            _ => None,
+        }
+    });
+    (fake, lines)
+}
+
+fn join() -> Work {
+    Work::Join(Request {
+        cluster_name: "oracle".into(),
+        node: "pve2".into(),
+        links: vec![LinkAddress { number: 0, address: "10.88.0.12".into(), priority: None }],
+        nodes_before: 1,
+        how: How::Api {
+            peer: "10.88.0.11".parse().unwrap(),
+            fingerprint: crate::https::Fingerprint([7; 32]),
+            password: PASSWORD.into(),
+            nodeid: None,
+            votes: None,
+        },
+    })
+}
+
+fn unended_join(fake: &Fake) -> Journal {
+    let journal = Journal {
+        id: "1-join".into(),
+        kind: Kind::Join,
+        target: "pve2 into \"oracle\"".into(),
+        state: State::Running,
+        ..Journal::default()
+    };
+    journal.save(&fake.node()).unwrap();
+    journal
+}
+
+#[test]
+fn the_unit_runs_a_lasting_copy_and_its_secrets_stay_off_the_command_line() {
+    let (fake, lines) = with_units(|_| {}, "active");
+    let _ = perform(&fake.node(), join(), Duration::from_secs(60));
+    let line = lines.lock().unwrap()[0].clone();
+    let program = concat!("/usr/local/lib/sddc-pve/", env!("CARGO_PKG_VERSION"), "/pve");
+    assert!(line.starts_with("systemd-run --unit=sddc-pve-operation.service"), "{line}");
+    assert!(
+        line.contains("--property=RuntimeMaxSec=210") && line.contains(&format!("-- {program} __operation ")),
+        "{line}"
+    );
+    assert!(!line.contains(PASSWORD));
+    let mode = |path: &str| fs::metadata(fake.path(path)).unwrap().permissions().mode() & 0o7777;
+    assert_eq!((mode(program), fake.machine().read(program).as_str()), (0o755, "\x7fELF of this program"));
+    let id = line.rsplit(' ').next().unwrap();
+    assert_eq!(mode(&format!("/run/sddc-pve/{id}.assignment")), 0o600);
+    assert!(!fake.machine().read(&format!("/var/lib/sddc-pve/operations/{id}.json")).contains(PASSWORD));
+}
+
+#[test]
+fn the_unit_takes_its_orders_once_and_closes_its_journal() {
+    let (fake, lines) = with_units(|_| {}, "active");
+    let node = fake.node();
+    let _ = perform(&node, join(), Duration::from_secs(60));
+    let id = lines.lock().unwrap()[0].rsplit(' ').next().unwrap().to_owned();
+    run_unit(&node, &id).unwrap();
+    // There is no cluster to join on this fake, which is no matter here: it ended, and undid what it had done.
+    let journal = Journal::load(&node, &id).unwrap().unwrap();
+    assert_eq!(journal.state, State::RolledBack, "{journal:?}");
+    assert_eq!(fake.machine().passwords, [format!("{PASSWORD}\n")]);
+    assert!(!node.exists(&format!("/run/sddc-pve/{id}.assignment")));
+    assert!(run_unit(&node, &id).unwrap_err().to_string().contains("waits in"));
+}
+
+#[test]
+fn the_same_operation_is_attached_to_and_its_outcome_returned() {
+    let (fake, _) = with_units(|_| {}, "active");
+    unended_join(&fake);
+    let (node, other) = (fake.node(), fake.node());
+    let ends = std::thread::spawn(move || {
+        let mut journal = Journal::load(&other, "1-join").unwrap().unwrap();
+        journal.state = State::Succeeded;
+        journal.result = serde_json::json!({"members": ["pve1", "pve2"]});
+        journal.save(&other).unwrap();
+    });
+    let standing =
+        settle_earlier(&node, Kind::Join, "pve2 into \"oracle\"", Duration::from_secs(60), false).unwrap();
+    ends.join().unwrap();
+    let Standing::Attached(report) = standing else { panic!("{standing:?}") };
+    assert!(report.attached && report.result["members"][1] == "pve2");
+}
+
+#[test]
+fn beside_another_operation_that_runs_nothing_is_begun() {
+    let (fake, lines) = with_units(|_| {}, "active");
+    unended_join(&fake);
+    let node = fake.node();
+    let error =
+        settle_earlier(&node, Kind::Create, "x", Duration::from_secs(60), false).unwrap_err().to_string();
+    assert!(error.contains("join of pve2 into \"oracle\" (operation 1-join) is under way"), "{error}");
+    let create = create::Request {
+        cluster_name: "prod".into(),
+        node: "pve2".into(),
+        links: Vec::new(),
+        nodeid: 1,
+        votes: 1,
+        token_coefficient: None,
+    };
+    assert!(perform(&node, Work::Create(create), Duration::from_secs(60)).is_err());
+    assert!(lines.lock().unwrap().is_empty());
+}
+
+#[test]
+fn what_a_killed_unit_left_is_undone_by_a_unit_first_and_in_check_mode_only_said() {
+    let (fake, lines) = with_units(|_| {}, "inactive");
+    unended_join(&fake);
+    let node = fake.node();
+    let settle = |is_check| settle_earlier(&node, Kind::Join, "x", Duration::from_secs(60), is_check);
+    let Standing::Recovered(said) = settle(true).unwrap() else { panic!() };
+    assert!(said.contains("would undo it first") && lines.lock().unwrap().is_empty(), "{said}");
+    // The unit that is to undo it is killed as well.
+    let error = settle(false).unwrap_err().to_string();
+    assert!(error.contains("had been cut off and can't be undone"), "{error}");
+    let id = lines.lock().unwrap()[0].rsplit(' ').next().unwrap().to_owned();
+    assert_eq!(id, "1-join");
+    run_unit(&node, &id).unwrap();
+    assert_eq!(Journal::load(&node, &id).unwrap().unwrap().state, State::RolledBack);
+    assert!(matches!(settle(false).unwrap(), Standing::Clear));
+}
+
+#[test]
+fn a_unit_that_cannot_be_started_leaves_no_orders_and_a_closed_journal() {
+    let (fake, _) = with_units(|_| {}, "inactive");
+    fake.on(|_, cmd| {
+        let output = Output { code: Some(1), stdout: String::new(), stderr: "no bus".into() };
+        (cmd.program == "systemd-run").then_some(Ok(output))
+    });
+    let node = fake.node();
+    let error = format!("{:#}", perform(&node, join(), Duration::from_secs(60)).unwrap_err());
+    assert!(
+        error.contains("cannot start the operation as a transient systemd unit") && error.contains("no bus"),
+        "{error}"
+    );
+    assert!(!node.list("/run/sddc-pve").unwrap().iter().any(|name| name.ends_with(".assignment")));
+    assert!(unended(&node).unwrap().is_none());
+}
