@@ -17,7 +17,8 @@ pub struct FaultSet {
     pub wrong_certificate: Option<String>,
     /// `pvecm add` never leaves "waiting for quorum...".
     pub join_hangs: bool,
-    /// Renames over these files fail, as once seen with /etc/pve/priv/authorized_keys.
+    /// Renames over these files fail. Once /etc/pve/priv/authorized_keys did so at the end of a join, and the
+    /// joined node's certificate and key were gone as well: a join repeats that.
     pub rename_fails: Vec<String>,
     /// The cluster file system refuses every write: `read-only` (EACCES) or `full` (ENOSPC).
     pub pmxcfs: Option<String>,
@@ -66,7 +67,7 @@ impl Faults {
 
     pub fn check_rename(&self, path: &str) -> io::Result<()> {
         if self.now().rename_fails.iter().any(|faulty| faulty == path) {
-            return Err(Errno::EIO.into());
+            return Err(Errno::ENOENT.into());
         }
         Ok(())
     }

@@ -5,6 +5,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::symlink;
 
+use nix::errno::Errno;
+
 use crate::host::Host;
 
 const SSH_DIR: &str = "/root/.ssh";
@@ -100,7 +102,8 @@ pub fn merge_authorized_keys(host: &Host) -> io::Result<()> {
     let merged: String = lines.iter().map(|line| format!("{line}\n")).collect();
     if merged != keys {
         host.write(CLUSTER_KEYS, merged.as_bytes(), 0o600).map_err(|error| {
-            io::Error::other(format!("close (rename) atomic file '{CLUSTER_KEYS}' failed: {error}"))
+            let reason = error.raw_os_error().map_or("unknown error", |errno| Errno::from_raw(errno).desc());
+            io::Error::other(format!("close (rename) atomic file '{CLUSTER_KEYS}' failed: {reason}"))
         })?;
     }
     Ok(())

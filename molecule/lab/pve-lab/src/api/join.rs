@@ -213,12 +213,22 @@ pub fn finish_with_files(host: &Host, task: &Task) -> Result<(), String> {
     task.line("OK");
     updatecerts::run(host, true, &|line| task.line(line)).map_err(text)?;
     task.line("merge authorized SSH keys");
-    updatecerts::finish(host).map_err(text)?;
+    if let Err(error) = updatecerts::finish(host) {
+        lose_node_files(host);
+        return Err(error.to_string());
+    }
     ssh_keys::unmerge_known_hosts(host).map_err(text)?;
     task.line("generated new node certificate, restart pveproxy and pvedaemon services");
     host.run(&["systemctl", "reload-or-restart", "pvedaemon", "pveproxy"]);
     task.line(&format!("successfully added node '{}' to cluster.", host.nodename()));
     Ok(())
+}
+
+/// What the one genuine join that failed so late had lost: its files were written and then not there.
+fn lose_node_files(host: &Host) {
+    for file in ["pve-ssl.pem", "pve-ssl.key", "ssh_known_hosts"] {
+        let _ = host.remove(&host.node_file(file));
+    }
 }
 
 /// PVE waits here without a limit, and so does the emulator: a test that needs an end kills the process.

@@ -128,7 +128,7 @@ impl Filesystem for CfsFuse {
                 .change(|tree, stamp| {
                     let target = format!("/etc/pve/{}/{}", tree.path(to.0), to.1).replace("//", "/");
                     if fault.contains(&target) {
-                        return Err(nix::errno::Errno::EIO);
+                        return Err(nix::errno::Errno::ENOENT);
                     }
                     tree.rename(from, to, stamp)
                 })
