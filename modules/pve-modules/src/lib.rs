@@ -14,6 +14,7 @@ pub mod pve_cluster_member;
 pub mod pve_cluster_plan;
 pub mod pve_cluster_validate;
 pub mod pve_preflight;
+pub mod ranges;
 pub mod steps;
 pub mod vocabulary;
 

@@ -9,12 +9,14 @@ use pve::Node;
 use pve::facts::{ClusterState, NodeFacts};
 use pve::gather::gather;
 
+use crate::ranges;
 use crate::steps::Steps;
 
 /// The module.
 pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::real(), call) };
 
 fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
+    ranges::check(&call.params)?;
     let args: spec::Args = call.args()?;
     let mut steps = Steps::start(node);
     let info = steps.run(node, "gather facts", || gather(node, Duration::from_secs(args.timeout)));

@@ -7,12 +7,14 @@ use pve::Node;
 use pve::cluster_plan::{self, Action, Decision, Plan, Request};
 use serde_json::{Map, Value, json};
 
+use crate::ranges;
 use crate::steps::Steps;
 
 /// The module.
 pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::real(), call) };
 
 fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
+    ranges::check(&call.params)?;
     let args: spec::Args = call.args()?;
     let steps = Steps::start(node);
     let fail_on_refuse = args.fail_on_refuse;

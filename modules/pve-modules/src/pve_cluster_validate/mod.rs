@@ -10,12 +10,14 @@ use pve::validate::{self, Expected, Look};
 use pve::verdict::{Status, fatal_lines, warning_lines};
 use pve::{Deadline, Node};
 
+use crate::ranges;
 use crate::steps::Steps;
 
 /// The module.
 pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::real(), call) };
 
 fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
+    ranges::check(&call.params)?;
     let args: spec::Args = call.args()?;
     let mut steps = Steps::start(node);
     let deadline = Deadline::after(node, Duration::from_secs(args.timeout));
@@ -121,6 +123,18 @@ mod tests {
                               them out of the cluster)"
         );
         assert!(result["looks"].as_u64().unwrap() > 3);
+    }
+
+    #[test]
+    fn a_node_without_a_view_is_a_missing_view_and_no_defect() {
+        let fake = member();
+        let args =
+            json!({"cluster_name": "oracle", "nodes": ["pve1", "pve2"], "views": [null], "timeout": 1});
+        let result = fields(run(&fake.node(), &invocation(&MODULE, args)));
+        assert!(
+            result["msg"].as_str().unwrap().contains("[ERROR views-complete] no view of pve2"),
+            "{result:?}"
+        );
     }
 
     #[test]

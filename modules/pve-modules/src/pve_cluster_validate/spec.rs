@@ -13,7 +13,7 @@ pub(super) struct Args {
     nodes: Option<Vec<String>>,
     count: Option<usize>,
     links: Option<Vec<u8>>,
-    views: Option<Vec<View>>,
+    views: Option<Vec<Option<View>>>,
     pub(super) stable_for: u64,
     pub(super) timeout: u64,
 }
@@ -25,7 +25,7 @@ impl From<Args> for Expected {
             nodes: args.nodes,
             count: args.count,
             links: args.links,
-            views: args.views,
+            views: args.views.map(|views| views.into_iter().flatten().collect()),
             is_read_only: false,
         }
     }
@@ -88,9 +88,10 @@ const OPTIONS: &[Opt] = &[
     Opt::new(
         "views",
         Kind::List,
-        &["What this module returned as RV(view) on the members, to be compared. This node's own may be among them."],
+        &["What this module returned as RV(view) on the members, to be compared. This node's own may be among them. A \
+           C(null), which a node that is no member returns, counts as no view of it."],
     )
-    .elements(Kind::Dict),
+    .elements(Kind::Raw),
     Opt::new("stable_for", Kind::Int, &["Seconds for which all checks must go on passing."]).default("0"),
     timeout("60", &["Seconds after which it gives up. It looks twice a second."]),
 ];

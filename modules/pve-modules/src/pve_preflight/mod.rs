@@ -11,12 +11,14 @@ use pve::gather::gather;
 use pve::preflight::{self, Purpose, Wanted};
 use pve::verdict::{CheckReport, Status, fatal_lines, warning_lines};
 
+use crate::ranges;
 use crate::steps::Steps;
 
 /// The module.
 pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::real(), call) };
 
 fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
+    ranges::check(&call.params)?;
     let args: spec::Args = call.args()?;
     let mut steps = Steps::start(node);
     let limit = Duration::from_secs(args.timeout);
