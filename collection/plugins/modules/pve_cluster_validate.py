@@ -55,9 +55,9 @@ options:
     elements: int
   views:
     description:
-      - What this module returned as RV(view) on the members, to be compared. This node's own may be among them.
+      - What this module returned as RV(view) on the members, to be compared. This node's own may be among them. A C(null), which a node that is no member returns, counts as no view of it.
     type: list
-    elements: dict
+    elements: raw
   stable_for:
     description:
       - Seconds for which all checks must go on passing.
