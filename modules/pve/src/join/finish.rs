@@ -80,13 +80,21 @@ pub(super) fn complete(run: &mut Run<'_>, request: &Request) -> anyhow::Result<(
         run.node.remove(KNOWN_HOSTS)?;
         run.node.write(KNOWN_HOSTS, text.as_bytes(), crate::FileMode::Public)?;
     }
-    run.step("restart the API", |run| {
+    restart_api(run)
+}
+
+/// Restarts the API and waits until it serves the certificate that is in /etc/pve.
+pub(super) fn restart_api(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let complaint = run.step("restart the API", |run| {
         run.mark("api", "restarted")?;
         let units = ["reload-or-restart", "pvedaemon", "pveproxy"];
-        observe::systemctl(run.node, &units, run.deadline.left(run.node))?;
-        Ok(((), "pvedaemon, pveproxy".to_owned()))
+        let output = run.node.run(&Cmd::new("systemctl", units, run.deadline.left(run.node)))?;
+        // What counts is which certificate is served in the end, and a failed reload may be over by then.
+        let complaint = (!output.is_success()).then(|| output.tail().replace('\n', " | "));
+        Ok((complaint.clone(), complaint.unwrap_or_else(|| "pvedaemon, pveproxy".to_owned())))
     })?;
     wait_for_api(run)
+        .with_context(|| complaint.unwrap_or_else(|| "pvedaemon and pveproxy were restarted".to_owned()))
 }
 
 /// Waits until the API serves the certificate that is in /etc/pve.

@@ -1,11 +1,12 @@
 //! The way back from a join that failed or was cut off, at whatever point: from the journal's marks and the
-//! snapshot alone. Root's way in comes back last, since until then this node's own keys are what lets root in.
+//! snapshot alone. Root's way in comes back when pmxcfs is as it was, since until then this node's own keys are what
+//! lets root in; the API, which nothing of this depends on, comes last.
 
 use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{ACCESS_FILES, DATABASE, PVE_KEYS, SYSTEM_FILES, api};
+use super::{ACCESS_FILES, DATABASE, PVE_KEYS, SYSTEM_FILES, api, finish};
 use crate::gather::{AUTHKEY, LOCAL_CONF};
 use crate::operation::Run;
 use crate::snapshot::{self, Snapshot};
@@ -25,7 +26,9 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
         api::stop_what_runs(run.node);
     }
     let has_left_traces = [AUTHKEY, LOCAL_CONF].iter().any(|path| run.node.exists(path));
-    if run.marked("pmxcfs").is_some() || (run.marked("pvecm").is_some() && has_left_traces) {
+    let is_pmxcfs_touched =
+        run.marked("pmxcfs").is_some() || (run.marked("pvecm").is_some() && has_left_traces);
+    if is_pmxcfs_touched {
         restore_pmxcfs(run, &snapshot)?;
     } else {
         snapshot.restore(&[PVE_KEYS])?;
@@ -40,6 +43,10 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
         }
         Ok(((), ACCESS_FILES.join(", ")))
     })?;
+    if is_pmxcfs_touched && run.marked("api").is_some() {
+        finish::restart_api(run)
+            .context("everything is restored, but the API does not come back: restart pveproxy")?;
+    }
     snapshot::discard(run.node, &id)?;
     Ok(true)
 }
@@ -72,15 +79,5 @@ fn restore_pmxcfs(run: &mut Run<'_>, snapshot: &Snapshot<'_>) -> anyhow::Result<
         })?;
         Ok(((), String::new()))
     })?;
-    if run.marked("api").is_some() {
-        run.step("restart the API", |run| {
-            let units = ["reload-or-restart", "pvedaemon", "pveproxy"];
-            observe::systemctl(run.node, &units, Duration::from_secs(100))?;
-            let address = observe::own_address(run.node)?;
-            let fingerprint = observe::wait_for_api(run.node, address, run.deadline)
-                .context("everything is restored, but the API does not come back: restart pveproxy")?;
-            Ok(((), format!("serves {fingerprint} again")))
-        })?;
-    }
     Ok(())
 }
