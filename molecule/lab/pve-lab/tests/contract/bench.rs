@@ -7,6 +7,8 @@ use std::process::Command;
 pub trait Bench {
     /// Makes a node as freshly installed, running, in place of one of the same name.
     fn fresh(&mut self, node: &str);
+    /// Says that a fresh node serves now: a bench may keep what it has become.
+    fn settled(&mut self, node: &str);
     /// Takes the power away.
     fn kill(&mut self, node: &str);
     /// Gives it back and waits until the node has started its services as far as it can.

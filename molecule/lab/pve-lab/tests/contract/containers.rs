@@ -44,6 +44,8 @@ impl Bench for Containers {
         assert!(command.status().is_ok_and(|status| status.success()), "{node} takes no delays");
     }
 
+    fn settled(&mut self, _: &str) {}
+
     fn kill(&mut self, node: &str) {
         self.lab(&["kill", node]);
     }

@@ -58,6 +58,7 @@ fn main() -> ExitCode {
 fn play(chosen: &[&scenarios::Scenario], listing: &Listing) -> (BTreeMap<String, Verdict>, Vec<String>) {
     let in_lab = std::env::var_os("PVE_LAB").is_some();
     let workers = if in_lab { 1 } else { std::thread::available_parallelism().map_or(1, usize::from) };
+    let disks = namespaces::Disks::default();
     let queue = Mutex::new(chosen.iter());
     let results = Mutex::new((BTreeMap::new(), Vec::new()));
     std::thread::scope(|scope| {
@@ -69,9 +70,9 @@ fn play(chosen: &[&scenarios::Scenario], listing: &Listing) -> (BTreeMap<String,
                         break;
                     };
                     let begin = Instant::now();
-                    let bench: Box<dyn bench::Bench> = match in_lab {
+                    let bench: Box<dyn bench::Bench + '_> = match in_lab {
                         true => Box::new(containers::Containers::open()),
-                        false => Box::new(namespaces::Namespaces::new()),
+                        false => Box::new(namespaces::Namespaces::new(&disks)),
                     };
                     let mut session = Session::new(bench, listing);
                     let ended = catch_unwind(AssertUnwindSafe(|| scenario(&mut session)));

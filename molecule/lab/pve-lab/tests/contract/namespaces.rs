@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
@@ -62,8 +63,13 @@ mount --bind $1/fabric $root/var/lib/fabric
 exec chroot $root /usr/lib/contract/init
 ";
 
+/// Disks of nodes that have booted once: making keys and certificates takes seconds, copying them does not.
+#[derive(Default)]
+pub struct Disks(Mutex<BTreeMap<String, TempDir>>);
+
 /// All nodes of one scenario.
-pub struct Namespaces {
+pub struct Namespaces<'a> {
+    disks: &'a Disks,
     folder: TempDir,
     world: Child,
     nodes: BTreeMap<String, Node>,
@@ -77,8 +83,8 @@ struct Node {
     pid: u32,
 }
 
-impl Namespaces {
-    pub fn new() -> Namespaces {
+impl<'a> Namespaces<'a> {
+    pub fn new(disks: &'a Disks) -> Namespaces<'a> {
         let folder = tempfile::Builder::new().prefix("pve-contract").tempdir().expect("temporary folder");
         for name in ["shared", "fabric", "bin"] {
             fs::create_dir(folder.path().join(name)).expect("temporary folder");
@@ -100,7 +106,7 @@ impl Namespaces {
         let mut lines = BufReader::new(world.stdout.take().expect("piped"));
         lines.read_line(&mut said).expect("the world speaks");
         assert_eq!(said, "ready\n", "the namespaces for the test network can't be made: run as root");
-        Namespaces { folder, world, nodes: BTreeMap::new() }
+        Namespaces { disks, folder, world, nodes: BTreeMap::new() }
     }
 
     fn root(&self, node: &str) -> PathBuf {
@@ -114,7 +120,7 @@ impl Namespaces {
     }
 }
 
-impl Bench for Namespaces {
+impl Bench for Namespaces<'_> {
     fn fresh(&mut self, node: &str) {
         if self.nodes.contains_key(node) {
             self.kill(node);
@@ -123,8 +129,20 @@ impl Bench for Namespaces {
         if root.exists() {
             fs::remove_dir_all(&root).expect("the node is off, nothing is mounted");
         }
-        disk::install(&root, node);
+        match self.disks.lock().get(node) {
+            Some(disk) => copy(&disk.path().join(node), self.folder.path()),
+            None => disk::install(&root, node),
+        }
         self.boot(node);
+    }
+
+    fn settled(&mut self, node: &str) {
+        let mut disks = self.disks.lock();
+        if !disks.contains_key(node) {
+            let disk = tempfile::Builder::new().prefix("pve-contract-disk").tempdir().expect("temporary folder");
+            copy(&self.root(node), disk.path());
+            disks.insert(node.to_owned(), disk);
+        }
     }
 
     fn kill(&mut self, node: &str) {
@@ -203,7 +221,7 @@ impl Bench for Namespaces {
     }
 }
 
-impl Drop for Namespaces {
+impl Drop for Namespaces<'_> {
     fn drop(&mut self) {
         for name in self.nodes.keys().cloned().collect::<Vec<_>>() {
             self.kill(&name);
@@ -212,6 +230,18 @@ impl Drop for Namespaces {
         drop(self.world.stdin.take());
         let _ = self.world.wait();
     }
+}
+
+impl Disks {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, TempDir>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Copies a disk into a folder. What a node mounts is not seen from here.
+fn copy(disk: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("-a").arg(disk).arg(to).status();
+    assert!(copied.is_ok_and(|status| status.success()), "{} can't be copied", disk.display());
 }
 
 /// The programs that all nodes share: those of this machine, the emulator's links, and the fakes over them.

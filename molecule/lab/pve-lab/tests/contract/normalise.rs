@@ -50,6 +50,11 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "as before, where a listing follows a file that ends without an end of line",
     ),
     (r"\b[0-9a-f]{64}\b", "<SHA-256>", "sshd_config is Debian's, and another one in each release"),
+    (
+        r"(?m)^(?:  \[[A-Z]+ *\] .*|\[[a-z]+\] (?:notice|crit): .*|(?:Started |Failed to start )?corosync\.service.*)\n",
+        "",
+        "what corosync and pmxcfs log is their own history, and nothing keeps a journal in namespaces",
+    ),
     (r"(not(?:Before|After)=)[A-Z].*", "$1<DATE>", "time goes on"),
     (
         r"(\(?Ring ID: +)[0-9a-f]+\.[0-9a-f]+",

@@ -164,7 +164,9 @@ fn kill(own: &Peer, wanted: &str) -> i32 {
 
 fn link_states(own: &Peer) -> String {
     let mut out = format!("Local node ID {}, transport knet\n", own.id);
-    for (link, address) in &own.links {
+    // A node alone has nobody to reach on its other links: corosync shows the first only.
+    let shown = if own.conf.nodes.len() == 1 { 1 } else { own.links.len() };
+    for (link, address) in own.links.iter().take(shown) {
         out.push_str(&format!("LINK ID {link} udp\n\taddr\t= {address}\n\tstatus:\n"));
         for other in &own.conf.nodes {
             let peer = other.get("name").and_then(|name| fabric::peer(name));
@@ -238,21 +240,20 @@ fn member_keys(own: &Peer) -> Vec<(String, String)> {
 }
 
 fn totem(own: &Peer) -> Vec<(String, String)> {
-    let is_number = |key: &str| matches!(key, "token_coefficient" | "version");
-    let kind = |key: &str| {
-        if key == "config_version" {
-            "u64"
-        } else if is_number(key) {
-            "u32"
-        } else {
-            "str"
-        }
+    let kind = |key: &str| match key {
+        "config_version" => "u64",
+        "token_coefficient" | "version" => "u32",
+        _ => "str",
     };
-    own.conf
-        .totem
-        .iter()
-        .map(|(key, value)| (format!("totem.{key}"), format!("({}) = {value}", kind(key))))
-        .collect()
+    let own_keys =
+        own.conf.totem.iter().map(|(key, value)| (format!("totem.{key}"), format!("({}) = {value}", kind(key))));
+    let priorities = own.conf.interfaces.iter().filter_map(|interface| {
+        let key = format!("totem.interface.{}.knet_link_priority", interface.get("linknumber")?);
+        Some((key, format!("(u8) = {}", interface.get("knet_link_priority")?)))
+    });
+    let mut keys: Vec<(String, String)> = own_keys.chain(priorities).collect();
+    keys.sort();
+    keys
 }
 
 pub fn keygen(args: &[&str]) -> i32 {

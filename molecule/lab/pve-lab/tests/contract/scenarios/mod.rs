@@ -19,6 +19,7 @@ pub const ALL: &[Scenario] = &[
     ("without-quorum", members::without_quorum),
     ("join-refusals", join::refusals),
     ("removal", removal::removal),
+    ("removal-online", removal::of_online_node),
     ("separation", removal::separation),
     ("same-name", removal::same_name),
     ("three-nodes", members::three_nodes),

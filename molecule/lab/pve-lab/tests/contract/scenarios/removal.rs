@@ -17,6 +17,12 @@ pub fn removal(session: &mut Session<'_>) {
     session.all("17-delnode/removed-node-booted-*");
 }
 
+/// A node that is online is removed all the same, and left with what it had.
+pub fn of_online_node(session: &mut Session<'_>) {
+    session.cluster(&NODES);
+    session.sequence("17-delnode", "delnode-ONLINE-node delnode-ONLINE-node--pve2-view");
+}
+
 pub fn separation(session: &mut Session<'_>) {
     session.cluster(&NODES);
     session.bench.kill("pve3");
