@@ -27,6 +27,7 @@ pub const ALL: &[Scenario] = &[
     ("join-ssh", join::over_ssh),
     ("two-links", two_links::two_links),
     ("two-links-errors", two_links::errors),
+    ("two-links-unlucky", two_links::unlucky_joins),
     ("api-join", api::join),
     ("api-create", api::create),
     ("admission", members::admission),

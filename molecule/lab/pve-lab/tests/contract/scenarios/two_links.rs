@@ -24,10 +24,30 @@ pub fn two_links(session: &mut Session<'_>) {
 }
 
 pub fn errors(session: &mut Session<'_>) {
-    session.fresh(&["pve1"]);
+    session.fresh(&["pve1", "pve2"]);
     session.case("30-dual-link/01-create");
     session.until_quorate("pve1", 1);
-    session.all("30-dual-link/02-conf");
-    session.fresh(&["pve2"]);
-    session.all("30-dual-link/0*");
+    session.sequence("30-dual-link", "02-conf 03-join-no-links 04-join-link0-only");
+    session.case("30-dual-link/05-join-link1-address-wrong-net");
+    session.until_quorate("pve1", 2);
+    session.sequence("30-dual-link", "05b-conf-after 05c-pve2-state 05d-pve1-state");
+}
+
+/// A join that comes too early, and one whose end fails.
+pub fn unlucky_joins(session: &mut Session<'_>) {
+    session.fresh(&["pve1", "pve2", "pve3"]);
+    // The early join needs the time that a genuine node takes to become quorate.
+    session.must("pve1", "rm /var/lib/pve-lab/delays");
+    session.sequence("30-dual-link", "05e-create-again 06a-join-immediately-after-create-RACE");
+    session.must("pve1", "echo off >/var/lib/pve-lab/delays");
+    session.until_quorate("pve1", 1);
+    session.known.forget();
+    let fault = r#"{"rename_fails":["/etc/pve/priv/authorized_keys"]}"#;
+    session.must("pve3", &format!("echo '{fault}' >/var/lib/pve-lab/faults.json"));
+    session.case("30-dual-link/07a-add-nodeid7-votes2-as-second-node");
+    session.must("pve3", "rm /var/lib/pve-lab/faults.json");
+    session.until_quorate("pve1", 2);
+    session.case("30-dual-link/06-join-both-links-pvesh");
+    session.until_quorate("pve1", 3);
+    session.case("30-dual-link/07c-state-pve3-after");
 }
