@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::corosync_conf::{CorosyncConf, NewCluster};
-use crate::facts::{ClusterState, NodeFacts};
+use crate::facts::{ClusterState, NodeFacts, SEPARATE};
 use crate::inventory::{self, WantedNode};
 pub use forecast::Forecast;
 pub use report::lines;
@@ -153,10 +153,7 @@ fn unfit(request: &Request, node: &WantedNode, facts: &NodeFacts) -> Option<Stri
     if facts.state == ClusterState::Remnants && !facts.is_in_transition() {
         let traces: Vec<String> =
             facts.remnants.iter().map(|trace| format!("{} ({})", trace.path, trace.detail)).collect();
-        return Some(format!(
-            "it has traces of an earlier cluster: {}: run reset.yml on it",
-            traces.join(", ")
-        ));
+        return Some(format!("it has traces of an earlier cluster: {}: {SEPARATE}", traces.join(", ")));
     }
     None
 }
@@ -167,8 +164,8 @@ fn plan_creation(request: &Request, decided: &mut Decided, plan: &mut Plan) {
         request.nodes.iter().filter(|node| node.facts().is_none()).map(|node| node.name.as_str()).collect();
     if !unknown.is_empty() {
         let reason = format!(
-            "no cluster is known, but {} could not be looked at and may have one: make them reachable, run without \
-             --limit, or take them out of the group",
+            "no cluster is known, but {} could not be looked at and may have one: make them reachable, look at the whole \
+             group at once, or take them out of it",
             unknown.join(", ")
         );
         refuse_all(request, decided, &reason);

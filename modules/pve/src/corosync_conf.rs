@@ -8,6 +8,7 @@ mod parse;
 mod render;
 
 use std::collections::BTreeMap;
+use crate::order::sort_short_by_key;
 
 pub use edit::{NewCluster, NewLink};
 pub use parse::ConfError;
@@ -95,7 +96,7 @@ impl CorosyncConf {
     /// The nodes, by node id.
     pub fn nodes(&self) -> Vec<ConfNode> {
         let mut nodes: Vec<ConfNode> = self.node_sections().map(ConfNode::of).collect();
-        nodes.sort_by_key(|node| node.nodeid);
+        sort_short_by_key(&mut nodes, |node| node.nodeid);
         nodes
     }
 
@@ -113,7 +114,7 @@ impl CorosyncConf {
                 self.nodes().iter().flat_map(|node| node.links.keys().copied().collect::<Vec<_>>()).collect();
             links = numbers.into_iter().map(|number| ConfLink { number, priority: None }).collect();
         }
-        links.sort_by_key(|link| link.number);
+        sort_short_by_key(&mut links, |link| link.number);
         links
     }
 

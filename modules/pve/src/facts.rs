@@ -213,6 +213,10 @@ pub struct Service {
     pub enabled: String,
 }
 
+/// What to do about traces of an earlier cluster.
+pub const SEPARATE: &str = "if the node is to be in no cluster, stop corosync and remove what is named: pvecm(1), \
+                            \"separate a node without reinstalling\", says how";
+
 /// A trace of an earlier cluster.
 #[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
 pub struct Remnant {

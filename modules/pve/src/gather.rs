@@ -19,6 +19,7 @@ use crate::facts::{
 };
 use crate::pmxcfs::{self, Members};
 use crate::{Node, certificate, names, network, operation, packages, quorumtool, services, ssh_keys};
+use crate::order::sort_short_by_key;
 
 /// Where pmxcfs has the cluster's configuration.
 pub const SHARED_CONF: &str = "/etc/pve/corosync.conf";
@@ -175,7 +176,7 @@ fn complete(status: LinkStatus, own: &str, conf: Option<&CorosyncConf>) -> Vec<L
             links.push(Link { number, address, peers: Vec::new() });
         }
     }
-    links.sort_by_key(|link| link.number);
+    sort_short_by_key(&mut links, |link| link.number);
     for link in links.iter_mut().filter(|link| link.peers.is_empty()) {
         let verdict = status.verdicts.iter().find(|(number, _)| *number == link.number);
         if let Some((_, connected)) = verdict {

@@ -115,12 +115,8 @@ pub static CHECKS: &[Check] = &[
     error("running-as-root", "The module runs as root.", system::running_as_root),
     error("pve-installed", "Proxmox VE is installed.", system::pve_installed),
     error("pve-version-supported", "Its version is 7, 8 or 9.", system::pve_version_supported),
-    error("packages-installed", "The packages named by the task are installed.", system::packages_installed),
-    error(
-        "files-current",
-        "The files named by the task have the content the task says.",
-        system::files_current,
-    ),
+    error("packages-installed", "The packages that are asked for are installed.", system::packages_installed),
+    error("files-current", "The files that are asked for have the wanted content.", system::files_current),
     error("pmxcfs-running", "The cluster file system is mounted on C(/etc/pve).", system::pmxcfs_running),
     error(
         "time-synchronised",

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::facts::Quorum;
 use crate::{Cmd, Node};
+use crate::order::sort_short_by_key;
 
 /// What `corosync-quorumtool -s` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,8 +60,8 @@ pub fn parse(text: &str) -> Option<QuorumStatus> {
             member(line, &mut status);
         }
     }
-    status.quorum.members.sort_unstable();
-    status.votes.sort_unstable();
+    sort_short_by_key(&mut status.quorum.members, |member| *member);
+    sort_short_by_key(&mut status.votes, |vote| *vote);
     has_verdict.then_some(status)
 }
 

@@ -122,8 +122,9 @@ mod tests {
             [
                 "node \"pve1\" is not ready: 2 of 22 checks failed",
                 "[ERROR bridge-up] there is no vmbr9 (see /etc/network/interfaces, then ifreload -a)",
-                "[ERROR no-remnants] /etc/corosync/authkey: the key of a cluster this node is not in (run the play \
-             reset.yml on this node, or remove them by hand)",
+                "[ERROR no-remnants] /etc/corosync/authkey: the key of a cluster this node is not in \
+             (if the node is to be in no cluster, stop corosync and remove what is named: pvecm(1), \"separate a node \
+             without reinstalling\", says how)",
             ]
         );
     }

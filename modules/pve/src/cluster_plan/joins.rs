@@ -9,6 +9,7 @@ use crate::admission::{self, Newcomer, Standing};
 use crate::corosync_conf::CorosyncConf;
 use crate::facts::NodeFacts;
 use crate::inventory::WantedNode;
+use crate::order::sort_short_by_key;
 
 /// Joins to a cluster that is there.
 pub(super) fn plan_joins(request: &Request, cluster: &Cluster<'_>, decided: &mut Decided, plan: &mut Plan) {
@@ -126,7 +127,7 @@ fn in_order<'a>(request: &'a Request, standing: &Standing, decided: &Decided) ->
         .iter()
         .filter(|node| !decided.contains_key(&node.name) && node.facts().is_some())
         .collect();
-    nodes.sort_by_key(|node| {
+    sort_short_by_key(&mut nodes, |node| {
         let is_listed = standing.nodes.iter().any(|listed| listed.name == node.name);
         (!is_listed, node.nodeid.is_none())
     });

@@ -136,7 +136,7 @@ pub(super) fn decide(
         (None, Some(_)) => nothing("listed and not online, and could not be looked at"),
         (None, None) => {
             notes.push(format!("{} could not be looked at: run again when it is reachable", node.name));
-            nothing("could not be looked at: run again when it is reachable and not outside of --limit")
+            nothing("could not be looked at: run again with it when it is reachable")
         }
         (Some(facts), _) if facts.is_in_transition() => return,
         (Some(facts), Some(listed)) if facts.cluster.is_some() => {
@@ -159,7 +159,7 @@ pub(super) fn decide(
             }
         }
         (Some(facts), None) if facts.cluster.is_some() => refusal(format!(
-            "it takes itself for a member, but {:?} does not list it: it was removed: run reset.yml on it",
+            "it takes itself for a member, but {:?} does not list it: it was removed: separate it as pvecm(1) says, then let it join",
             cluster.primary.name
         )),
         _ => return,

@@ -113,8 +113,8 @@ fn no_second_cluster_while_a_host_is_unknown() {
     assert_eq!(actions(&plan), [Refuse, Refuse, Refuse]);
     assert_eq!(
         reason(&plan, "pve1"),
-        "no cluster is known, but pve2 could not be looked at and may have one: make them reachable, run without \
-         --limit, or take them out of the group"
+        "no cluster is known, but pve2 could not be looked at and may have one: make them reachable, look at the whole \
+         group at once, or take them out of it"
     );
     assert_eq!((plan.joins, plan.conf_after), (vec![], String::new()));
 }
@@ -272,7 +272,7 @@ fn remnants_and_guests_refuse_a_joiner_and_name_the_remedy() {
     fake.write("/etc/corosync/authkey", "key");
     let remnants = plan(&request(vec![one(), node("pve2", gathered(&fake))]));
     assert_eq!(actions(&remnants), [Nothing, Refuse]);
-    assert!(reason(&remnants, "pve2").ends_with("run reset.yml on it"));
+    assert!(reason(&remnants, "pve2").ends_with(crate::facts::SEPARATE));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! of PVE's differ in nothing but what was changed.
 
 use super::{Entry, Section};
+use crate::order::sort_short_by;
 
 pub(super) fn document(root: &Section) -> String {
     let mut text = String::new();
@@ -15,7 +16,7 @@ fn section(section_: &Section, prefix: &str, text: &mut String) {
             Entry::Value(value) => text.push_str(&format!("{prefix}{key}: {value}\n")),
             Entry::Sections(sections) => {
                 let mut sections: Vec<&Section> = sections.iter().collect();
-                sections.sort_by(|a, b| a.order().cmp(b.order()));
+                sort_short_by(&mut sections, |a, b| a.order().cmp(b.order()));
                 for child in sections {
                     text.push_str(&format!("{prefix}{key} {{\n"));
                     section(child, &format!("{prefix}  "), text);

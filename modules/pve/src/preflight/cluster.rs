@@ -62,7 +62,7 @@ pub(super) fn not_in_foreign_cluster(context: &Context<'_>) -> anyhow::Result<Fi
 
 pub(super) fn no_name_clash(context: &Context<'_>) -> anyhow::Result<Finding> {
     let Some(own) = context.own() else {
-        return Finding::skipped("this node is not among the nodes of the task");
+        return Finding::skipped("this node is not among the wanted nodes");
     };
     let views: Vec<&NodeFacts> = context.peers().filter_map(WantedNode::facts).collect();
     let mut is_known = false;
@@ -148,7 +148,7 @@ pub(super) fn no_remnants(context: &Context<'_>) -> anyhow::Result<Finding> {
     }
     let list: Vec<String> =
         remnants.iter().map(|trace| format!("{}: {}", trace.path, trace.detail)).collect();
-    Finding::failed(list.join("; "), "run the play reset.yml on this node, or remove them by hand")
+    Finding::failed(list.join("; "), crate::facts::SEPARATE)
 }
 
 pub(super) fn corosync_not_running(context: &Context<'_>) -> anyhow::Result<Finding> {

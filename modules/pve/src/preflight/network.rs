@@ -11,13 +11,13 @@ use crate::{Cmd, names};
 
 /// More than a healthy network ever takes, and short enough for a whole cluster of dead peers.
 const CONNECT: Duration = Duration::from_secs(3);
-/// What the role sddc.pve.node_prepare installs.
+/// What sddc.pve.node_prepare installs.
 const FIREWALL_UNIT: &str = "sddc-pve-firewall";
 
 pub(super) fn node_name_matches(context: &Context<'_>) -> anyhow::Result<Finding> {
     let (node, wanted) = (&context.facts.node, &context.wanted.own);
     if context.wanted.nodes.is_empty() {
-        return Finding::skipped("the task names no nodes");
+        return Finding::skipped("no nodes are named");
     }
     if node != wanted {
         return Finding::failed(
@@ -27,9 +27,7 @@ pub(super) fn node_name_matches(context: &Context<'_>) -> anyhow::Result<Finding
     }
     match context.own() {
         Some(_) => Finding::passed(format!("{node:?}")),
-        None => {
-            Finding::failed(format!("node {node:?} is not among the nodes of the task"), "add it to them")
-        }
+        None => Finding::failed(format!("node {node:?} is not among the wanted nodes"), "add it to them"),
     }
 }
 
@@ -59,7 +57,7 @@ pub(super) fn own_name_resolves(context: &Context<'_>) -> anyhow::Result<Finding
 pub(super) fn names_resolve(context: &Context<'_>) -> anyhow::Result<Finding> {
     let nodes = &context.wanted.nodes;
     if nodes.is_empty() {
-        return Finding::skipped("the task names no nodes");
+        return Finding::skipped("no nodes are named");
     }
     let answers: Vec<anyhow::Result<Option<String>>> = thread::scope(|scope| {
         let threads: Vec<_> = nodes
@@ -76,7 +74,7 @@ pub(super) fn names_resolve(context: &Context<'_>) -> anyhow::Result<Finding> {
     if wrong.is_empty() {
         return Finding::passed(format!("{} names resolve", nodes.len()));
     }
-    Finding::failed(wrong.join("; "), "put all nodes into /etc/hosts, as the role sddc.pve.node_prepare does")
+    Finding::failed(wrong.join("; "), "put all nodes into /etc/hosts, as sddc.pve.node_prepare does")
 }
 
 fn misresolution(context: &Context<'_>, name: &str, address: &str) -> anyhow::Result<Option<String>> {
@@ -99,7 +97,7 @@ fn misresolution(context: &Context<'_>, name: &str, address: &str) -> anyhow::Re
 pub(super) fn bridge_up(context: &Context<'_>) -> anyhow::Result<Finding> {
     let bridges = &context.wanted.bridges;
     if bridges.is_empty() {
-        return Finding::skipped("the task names no bridges");
+        return Finding::skipped("no bridges are asked for");
     }
     let mut wrong = Vec::new();
     for bridge in bridges {
@@ -118,7 +116,7 @@ pub(super) fn bridge_up(context: &Context<'_>) -> anyhow::Result<Finding> {
 
 pub(super) fn links_local(context: &Context<'_>) -> anyhow::Result<Finding> {
     let Some(own) = context.own() else {
-        return Finding::skipped("this node is not among the nodes of the task");
+        return Finding::skipped("this node is not among the wanted nodes");
     };
     let links = own.links();
     let is_foreign =
@@ -143,7 +141,7 @@ pub(super) fn firewall_open(context: &Context<'_>) -> anyhow::Result<Finding> {
     let unit = format!("{FIREWALL_UNIT}.service");
     let units = crate::services::query(context.node, &[FIREWALL_UNIT], context.timeout)?;
     let state = units.get(FIREWALL_UNIT).cloned().unwrap_or_default();
-    let hint = "run the role sddc.pve.node_prepare";
+    let hint = "sddc.pve.node_prepare supplies it";
     if !state.is_installed() {
         return match context.is_asked_for("firewall-open") {
             true => Finding::failed(format!("{unit} is not installed"), hint),

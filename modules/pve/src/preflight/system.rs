@@ -15,9 +15,7 @@ pub(super) fn running_as_root(context: &Context<'_>) -> anyhow::Result<Finding> 
     // real, effective, saved, file system (proc_pid_status(5))
     match ids.and_then(|ids| ids.split_whitespace().nth(1)) {
         Some("0") => Finding::passed("runs as root"),
-        Some(uid) => {
-            Finding::failed(format!("runs as user id {uid}"), "set become: true on the play or the task")
-        }
+        Some(uid) => Finding::failed(format!("runs as user id {uid}"), "run it as root: use become"),
         None => anyhow::bail!("/proc/self/status tells no user id"),
     }
 }
@@ -49,7 +47,7 @@ pub(super) fn pve_version_supported(context: &Context<'_>) -> anyhow::Result<Fin
 pub(super) fn packages_installed(context: &Context<'_>) -> anyhow::Result<Finding> {
     let names: Vec<&str> = context.wanted.packages.iter().map(String::as_str).collect();
     if names.is_empty() {
-        return Finding::skipped("the task names no packages");
+        return Finding::skipped("no packages are asked for");
     }
     let installed = packages::versions(context.node, &names)?;
     let missing: Vec<&str> = names.into_iter().filter(|name| !installed.contains_key(*name)).collect();
@@ -65,7 +63,7 @@ pub(super) fn packages_installed(context: &Context<'_>) -> anyhow::Result<Findin
 pub(super) fn files_current(context: &Context<'_>) -> anyhow::Result<Finding> {
     let files = &context.wanted.files;
     if files.is_empty() {
-        return Finding::skipped("the task names no files");
+        return Finding::skipped("no files are asked for");
     }
     let mut differing = Vec::new();
     for file in files {
@@ -80,7 +78,7 @@ pub(super) fn files_current(context: &Context<'_>) -> anyhow::Result<Finding> {
     if differing.is_empty() {
         return Finding::passed(format!("{} files are as they should be", files.len()));
     }
-    Finding::failed(differing.join(", "), "run the role sddc.pve.node_prepare")
+    Finding::failed(differing.join(", "), "sddc.pve.node_prepare supplies them")
 }
 
 pub(super) fn pmxcfs_running(context: &Context<'_>) -> anyhow::Result<Finding> {

@@ -43,7 +43,7 @@ pub(super) fn run(
         }
         None => {
             let finding = format!("the node is in no cluster, expected is {wanted:?}");
-            return vec![error("in-cluster", Finding::failed(finding, "join it: run the play site.yml"))];
+            return vec![error("in-cluster", Finding::failed(finding, "let it join with pve_cluster_join"))];
         }
     };
     let subject = Subject { node, facts, cluster, expected, timeout };
@@ -242,7 +242,10 @@ fn no_remnants(subject: &Subject<'_>) -> anyhow::Result<Finding> {
     if traces.is_empty() {
         return Finding::passed("nothing is left unfinished");
     }
-    Finding::failed(traces.join("; "), "run the play site.yml again: it ends or undoes what was begun")
+    Finding::failed(
+        traces.join("; "),
+        "ask for the same again: what was begun is attached to, or undone first",
+    )
 }
 
 fn time_synchronised(subject: &Subject<'_>) -> anyhow::Result<Finding> {

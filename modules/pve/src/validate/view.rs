@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::facts::NodeFacts;
 use crate::{Node, certificate};
+use crate::order::sort_short_by;
 
 /// Files of pmxcfs that change by themselves, or are a node's own: nothing to compare.
 const MOVING: [&str; 4] = ["lrm_status", "manager_status", "crm_commands", "pve-root-ca.srl"];
@@ -103,7 +104,7 @@ fn add(whole: &mut Sha256, dir: &Path, prefix: &str) -> anyhow::Result<()> {
         let entry = entry.with_context(|| reading(prefix))?;
         entries.push((entry.file_name().to_string_lossy().into_owned(), entry));
     }
-    entries.sort_by(|a, b| a.0.cmp(&b.0));
+    sort_short_by(&mut entries, |a: &(String, _), b| a.0.cmp(&b.0));
     for (name, entry) in entries {
         let path = format!("{prefix}{name}");
         let kind = entry.file_type().with_context(|| reading(&path))?;
