@@ -1,7 +1,7 @@
 //! The time that genuine nodes were measured to take, and the one switch over it: `/var/lib/pve-lab/delays`
 //! holds `off` or a factor (`0.2`); without the file every step takes what PVE takes.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A step of PVE that takes its time.
@@ -75,24 +75,26 @@ impl Step {
     }
 }
 
-/// The factor in force.
-#[derive(Clone, Copy, Debug)]
+/// Where the factor stands; read anew at each use, so that a test can change it while the node runs.
+#[derive(Clone, Debug)]
 pub struct Delays {
-    factor: f64,
+    file: PathBuf,
 }
 
 impl Delays {
-    pub fn from_file(path: &Path) -> Delays {
-        let word = std::fs::read_to_string(path).unwrap_or_default();
-        let factor = match word.trim() {
+    pub fn at(file: &Path) -> Delays {
+        Delays { file: file.to_owned() }
+    }
+
+    fn factor(&self) -> f64 {
+        match std::fs::read_to_string(&self.file).unwrap_or_default().trim() {
             "off" => 0.0,
-            other => other.parse().unwrap_or(1.0),
-        };
-        Delays { factor }
+            other => other.parse::<f64>().unwrap_or(1.0).max(0.0),
+        }
     }
 
     pub fn length(&self, step: Step) -> Duration {
-        step.measured().mul_f64(self.factor.max(0.0)).max(step.least())
+        step.measured().mul_f64(self.factor()).max(step.least())
     }
 
     /// Takes the time of `step`: the one place where the emulator sleeps on purpose.
@@ -112,11 +114,12 @@ mod tests {
     fn a_factor_scales_and_off_leaves_only_what_the_machinery_needs() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("delays");
-        assert_eq!(Delays::from_file(&file).length(Step::FailedLogin), Duration::from_secs(3));
+        let delays = Delays::at(&file);
+        assert_eq!(delays.length(Step::FailedLogin), Duration::from_secs(3));
         std::fs::write(&file, "0.5\n").unwrap();
-        assert_eq!(Delays::from_file(&file).length(Step::FailedLogin), Duration::from_millis(1500));
+        assert_eq!(delays.length(Step::FailedLogin), Duration::from_millis(1500));
         std::fs::write(&file, "off\n").unwrap();
-        assert_eq!(Delays::from_file(&file).length(Step::FailedLogin), Duration::ZERO);
-        assert_eq!(Delays::from_file(&file).length(Step::ConfigSpread), Duration::from_millis(300));
+        assert_eq!(delays.length(Step::FailedLogin), Duration::ZERO);
+        assert_eq!(delays.length(Step::ConfigSpread), Duration::from_millis(300));
     }
 }

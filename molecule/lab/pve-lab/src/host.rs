@@ -30,7 +30,7 @@ impl Host {
         Host {
             root: root.to_owned(),
             system,
-            delays: Delays::from_file(&root.join("var/lib/pve-lab/delays")),
+            delays: Delays::at(&root.join("var/lib/pve-lab/delays")),
             faults: Faults::at(&root.join("var/lib/pve-lab/faults.json")),
         }
     }

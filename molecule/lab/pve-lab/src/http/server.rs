@@ -18,7 +18,7 @@ use super::message::{self, Answer, Request};
 use super::{gate, tls};
 use crate::certificates;
 use crate::corosync;
-use crate::delays::{Delays, Step};
+use crate::delays::Step;
 use crate::host::Host;
 use crate::tasks::epoch;
 
@@ -78,7 +78,7 @@ const PROXY_PID: &str = "/run/pveproxy.pid";
 const DAEMON_PID: &str = "/run/pvedaemon.pid";
 
 /// `pveproxy start`.
-pub fn run_proxy(mut host: Host) -> ExitCode {
+pub fn run_proxy(host: Host) -> ExitCode {
     let Ok(mut signals) = signal_hook::iterator::Signals::new([SIGHUP, SIGTERM, SIGINT]) else {
         return ExitCode::from(255);
     };
@@ -101,7 +101,6 @@ pub fn run_proxy(mut host: Host) -> ExitCode {
             break;
         }
         eprintln!("server shutdown (restart)");
-        host.delays = Delays::from_file(&host.path("/var/lib/pve-lab/delays"));
         host.delays.take(Step::ServerRestart);
         generations.load(&host, Instant::now() + host.delays.length(Step::OldWorkers));
         eprintln!("restarting server");
@@ -193,8 +192,7 @@ fn accept(listener: &TcpListener, host: &Host, generations: &Arc<Generations>) {
             generations.pick()
         });
         let Some(config) = picked else { continue };
-        let mut host = host.clone();
-        host.delays = Delays::from_file(&host.path("/var/lib/pve-lab/delays"));
+        let host = host.clone();
         std::thread::spawn(move || {
             // A client that goes away or speaks no TLS concerns nobody.
             let _ = serve(socket, config, &host);
