@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::corosync_conf::{ConfNode, NewLink};
 use crate::facts::NodeFacts;
+use crate::order::sort_short_by_key;
 
 /// A node of the wanted cluster.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -46,13 +47,17 @@ impl WantedNode {
     pub fn links(&self) -> Vec<WantedLink> {
         let alone = || vec![WantedLink { number: 0, address: self.address.clone(), priority: None }];
         let mut links = self.links.clone().filter(|links| !links.is_empty()).unwrap_or_else(alone);
-        links.sort_by_key(|link| link.number);
+        sort_short_by_key(&mut links, |link| link.number);
         links
     }
 
     /// Address of each link.
     pub fn addresses(&self) -> BTreeMap<u8, String> {
-        self.links().into_iter().map(|link| (link.number, link.address)).collect()
+        let mut addresses = BTreeMap::new();
+        for link in self.links() {
+            addresses.insert(link.number, link.address);
+        }
+        addresses
     }
 
     /// What was gathered from it; an empty answer counts as none.

@@ -25,6 +25,7 @@ pub mod network;
 pub mod node;
 pub mod observe;
 pub mod operation;
+pub mod order;
 pub mod packages;
 pub mod pmxcfs;
 pub mod preflight;

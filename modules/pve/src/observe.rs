@@ -167,5 +167,9 @@ pub fn systemctl(node: &Node, args: &[&str], timeout: Duration) -> anyhow::Resul
 
 /// Addresses of links by number.
 pub fn by_number(links: &[LinkAddress]) -> BTreeMap<u8, String> {
-    links.iter().map(|link| (link.number, link.address.clone())).collect()
+    let mut addresses = BTreeMap::new();
+    for link in links {
+        addresses.insert(link.number, link.address.clone());
+    }
+    addresses
 }

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::facts::Quorum;
-use crate::{Cmd, Node};
 use crate::order::sort_short_by_key;
+use crate::{Cmd, Node};
 
 /// What `corosync-quorumtool -s` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

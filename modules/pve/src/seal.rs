@@ -147,7 +147,9 @@ impl Material {
             .unseal(&bytes)
             .map_err(|_| anyhow::anyhow!("join material is not sealed to this node's join key: {remedy}"))?;
         let plain = Zeroizing::new(plain);
-        let material: Self = serde_json::from_slice(&plain).map_err(|_| {
+        let material: Option<Self> =
+            std::str::from_utf8(&plain).ok().and_then(|text| serde_json::from_str(text).ok());
+        let material = material.ok_or_else(|| {
             anyhow::anyhow!("join material is of another form than this program knows: {remedy}")
         })?;
         ensure!(material.version == 1, "join material has version {}, not 1: {remedy}", material.version);
@@ -206,7 +208,8 @@ pub fn forget_key(node: &Node) -> anyhow::Result<()> {
 
 fn read_key(node: &Node) -> anyhow::Result<Option<KeyFile>> {
     let bytes = node.read_bytes(KEY_PATH)?.map(Zeroizing::new);
-    let key: Option<KeyFile> = bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let key: Option<KeyFile> =
+        bytes.and_then(|bytes| serde_json::from_str(std::str::from_utf8(&bytes).ok()?).ok());
     Ok(key.filter(|key| seconds(node.now()).saturating_sub(key.created) <= LIFE.as_secs()))
 }
 

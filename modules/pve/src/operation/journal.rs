@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::Node;
 use crate::node::FileMode;
+use crate::order::sort_short_by;
 
 /// Where journals are.
 pub const DIR: &str = "/var/lib/sddc-pve/operations";
@@ -144,7 +145,7 @@ impl Journal {
         for id in ids.filter(|id| !id.starts_with('.')) {
             journals.extend(Self::load(node, id)?);
         }
-        journals.sort_by(|a, b| (a.started, &a.id).cmp(&(b.started, &b.id)));
+        sort_short_by(&mut journals, |a, b| (a.started, &a.id).cmp(&(b.started, &b.id)));
         Ok(journals)
     }
 

@@ -97,7 +97,8 @@ fn read_assignment(node: &Node, id: &str) -> anyhow::Result<Assignment> {
     let text = node.read_bytes(&path)?.map(Zeroizing::new);
     node.remove(&path)?;
     let text = text.with_context(|| format!("no operation {id:?} waits in {RUNTIME_DIR:?}"))?;
-    serde_json::from_slice(&text).map_err(|error| {
+    let text = std::str::from_utf8(&text).with_context(|| format!("operation {id:?} is no text"))?;
+    serde_json::from_str(text).map_err(|error| {
         let kind = error.classify();
         anyhow::anyhow!("operation {id:?} is of another form than this program knows ({kind:?} error)")
     })

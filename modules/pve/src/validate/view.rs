@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::facts::NodeFacts;
-use crate::{Node, certificate};
 use crate::order::sort_short_by;
+use crate::{Node, certificate};
 
 /// Files of pmxcfs that change by themselves, or are a node's own: nothing to compare.
 const MOVING: [&str; 4] = ["lrm_status", "manager_status", "crm_commands", "pve-root-ca.srl"];
