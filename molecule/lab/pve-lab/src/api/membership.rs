@@ -169,6 +169,8 @@ fn check_links(
 
 /// Removes a node from corosync.conf and makes corosync drop it. The node itself is not asked.
 pub fn remove(host: &Host, name: &str) -> Result<Reply, ApiError> {
+    // An address is no node name, although the search below would find it.
+    schema::verify(&[required("node", Kind::NodeName)], &[("node".to_owned(), name.to_owned())].into())?;
     if host.exists(CLUSTER_CONF) && !corosync::has_quorum(host) {
         return Err(ApiError::die("cluster not ready - no quorum?\n"));
     }
