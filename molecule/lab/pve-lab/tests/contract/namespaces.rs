@@ -139,7 +139,8 @@ impl Bench for Namespaces<'_> {
     fn settled(&mut self, node: &str) {
         let mut disks = self.disks.lock();
         if !disks.contains_key(node) {
-            let disk = tempfile::Builder::new().prefix("pve-contract-disk").tempdir().expect("temporary folder");
+            let disk =
+                tempfile::Builder::new().prefix("pve-contract-disk").tempdir().expect("temporary folder");
             copy(&self.root(node), disk.path());
             disks.insert(node.to_owned(), disk);
         }

@@ -55,6 +55,7 @@ const TEXTS: &[(&str, &str, &str)] = &[
         "",
         "what corosync and pmxcfs log is their own history, and nothing keeps a journal in namespaces",
     ),
+    (r#"("corosync_authkey" : )".*""#, "$1<SECRET>", "each cluster makes its own key"),
     (r"(not(?:Before|After)=)[A-Z].*", "$1<DATE>", "time goes on"),
     (
         r"(\(?Ring ID: +)[0-9a-f]+\.[0-9a-f]+",
@@ -284,14 +285,15 @@ fn forget(value: &mut Value) {
     }
 }
 
-/// Errors that Perl lists from a hash: neighbouring lines `* …`, and `name: …` after a failed verification.
+/// What is listed from a hash, in no order: neighbouring lines `* …` of Perl's errors, the nodes of `.members`.
 fn sorted_lists(text: &str) -> String {
-    static LIST: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r"(?m)(?:^\* .*\n){2,}").expect("a valid rule"));
+    static LISTS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r#"(?m)(?:^\* .*\n){2,}|(?:^  "[a-z0-9]+": \{ "id": .*\n){2,}"#).expect("a valid rule")
+    });
     let sort = |found: &Captures<'_>| {
-        let mut lines: Vec<&str> = found[0].split_inclusive('\n').collect();
+        let mut lines: Vec<&str> = found[0].lines().map(|line| line.trim_end_matches(',')).collect();
         lines.sort_unstable();
-        lines.concat()
+        format!("{}\n", lines.join("\n"))
     };
-    LIST.replace_all(text, sort).into_owned()
+    LISTS.replace_all(text, sort).into_owned()
 }

@@ -172,7 +172,10 @@ fn check_sharpness(path: &str, raw: &Outcome, recorded: &Outcome) {
     for lost in (0..lines.len()).filter(|at| !lines[*at].trim().is_empty()).take(30) {
         let rest = [&lines[..lost], &lines[lost + 1..]].concat().concat();
         let line = lines[lost];
-        if normalise::outcome(path, &Outcome { stdout: line.to_owned(), ..Outcome::default() }).stdout.is_empty() {
+        if normalise::outcome(path, &Outcome { stdout: line.to_owned(), ..Outcome::default() })
+            .stdout
+            .is_empty()
+        {
             continue;
         }
         assert!(

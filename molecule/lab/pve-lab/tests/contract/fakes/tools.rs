@@ -245,8 +245,11 @@ fn totem(own: &Peer) -> Vec<(String, String)> {
         "token_coefficient" | "version" => "u32",
         _ => "str",
     };
-    let own_keys =
-        own.conf.totem.iter().map(|(key, value)| (format!("totem.{key}"), format!("({}) = {value}", kind(key))));
+    let own_keys = own
+        .conf
+        .totem
+        .iter()
+        .map(|(key, value)| (format!("totem.{key}"), format!("({}) = {value}", kind(key))));
     let priorities = own.conf.interfaces.iter().filter_map(|interface| {
         let key = format!("totem.interface.{}.knet_link_priority", interface.get("linknumber")?);
         Some((key, format!("(u8) = {}", interface.get("knet_link_priority")?)))
