@@ -5,8 +5,9 @@ use std::process::Command;
 
 /// Nodes that can be made, switched, cut off and spoken to.
 pub trait Bench {
-    /// Makes a node as freshly installed, running, in place of one of the same name.
-    fn fresh(&mut self, node: &str);
+    /// Makes a node as freshly installed, running, in place of one of the same name. A bench may use a disk that
+    /// it has kept, unless the node must have keys that nobody has seen.
+    fn fresh(&mut self, node: &str, with_new_keys: bool);
     /// Says that a fresh node serves now: a bench may keep what it has become.
     fn settled(&mut self, node: &str);
     /// Takes the power away.

@@ -37,7 +37,7 @@ fn container(node: &str) -> String {
 }
 
 impl Bench for Containers {
-    fn fresh(&mut self, node: &str) {
+    fn fresh(&mut self, node: &str, _: bool) {
         let verb = if Containers::exists(node) { "reset" } else { "add" };
         self.lab(&[verb, node]);
         let mut command = self.command(node, &["sh", "-c", "echo off >/var/lib/pve-lab/delays"], false);

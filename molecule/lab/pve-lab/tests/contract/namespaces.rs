@@ -121,7 +121,7 @@ impl<'a> Namespaces<'a> {
 }
 
 impl Bench for Namespaces<'_> {
-    fn fresh(&mut self, node: &str) {
+    fn fresh(&mut self, node: &str, with_new_keys: bool) {
         if self.nodes.contains_key(node) {
             self.kill(node);
         }
@@ -129,7 +129,7 @@ impl Bench for Namespaces<'_> {
         if root.exists() {
             fs::remove_dir_all(&root).expect("the node is off, nothing is mounted");
         }
-        match self.disks.lock().get(node) {
+        match self.disks.lock().get(node).filter(|_| !with_new_keys) {
             Some(disk) => copy(&disk.path().join(node), self.folder.path()),
             None => disk::install(&root, node),
         }

@@ -244,7 +244,8 @@ fn inner_json(text: &str) -> String {
 fn json(value: &Value, is_indented: bool) -> String {
     let mut value = value.clone();
     settle(&mut value);
-    if is_indented { format!("indented {value:#}\n") } else { format!("{value}\n") }
+    // Both over several lines, so that a difference shows where it is.
+    format!("{} {value:#}\n", if is_indented { "indented" } else { "compact" })
 }
 
 fn settle(value: &mut Value) {

@@ -92,8 +92,17 @@ impl<'a> Session<'a> {
 
     /// Fresh nodes, all of which serve.
     pub fn fresh(&mut self, nodes: &[&str]) {
+        self.install(nodes, false);
+    }
+
+    /// The same name on another installation.
+    pub fn reinstalled(&mut self, node: &str) {
+        self.install(&[node], true);
+    }
+
+    fn install(&mut self, nodes: &[&str], with_new_keys: bool) {
         for node in nodes {
-            self.bench.fresh(node);
+            self.bench.fresh(node, with_new_keys);
         }
         self.known.forget();
         for node in nodes {
@@ -143,6 +152,12 @@ impl<'a> Session<'a> {
             self.until_quorate(first, index + 2);
         }
         self.known.forget();
+    }
+
+    /// Whether nodes take the time that PVE takes.
+    pub fn delays(&self, nodes: &[&str], is_on: bool) {
+        let command = if is_on { "rm /var/lib/pve-lab/delays" } else { "echo off >/var/lib/pve-lab/delays" };
+        nodes.iter().for_each(|node| drop(self.must(node, command)));
     }
 
     /// Joins a node with root's password, and waits until it is a member.

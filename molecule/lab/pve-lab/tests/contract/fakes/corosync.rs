@@ -10,6 +10,8 @@ use super::{fabric, notify};
 
 const CONF: &str = "/etc/corosync/corosync.conf";
 const KEY: &str = "/etc/corosync/authkey";
+/// What the start takes.
+const START: Duration = Duration::from_millis(300);
 /// As corosync ends when its configuration is unusable.
 const UNUSABLE: i32 = 8;
 /// As it ends when another node kills it.
@@ -32,6 +34,8 @@ pub fn run() -> i32 {
         eprintln!("[MAIN  ] Could not open {KEY}: No such file or directory");
         return UNUSABLE;
     };
+    // A genuine one is not up at once either: pmxcfs, which starts before it, has to try again.
+    sleep(START);
     let Ok(_running) = fabric::announce(&node) else {
         eprintln!("[MAIN  ] another Corosync instance is already running");
         return UNUSABLE;

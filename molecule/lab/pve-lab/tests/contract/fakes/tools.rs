@@ -81,7 +81,7 @@ fn monitor(node: &str) -> i32 {
             }
             last = news;
         }
-        sleep(Duration::from_millis(50));
+        sleep(Duration::from_millis(10));
     }
     1
 }

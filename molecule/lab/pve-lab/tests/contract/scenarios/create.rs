@@ -17,7 +17,10 @@ pub fn refusals(session: &mut Session<'_>) {
 
 /// Links that PVE takes and corosync can't use.
 pub fn unusable(session: &mut Session<'_>) {
-    session.fresh(&["pve1", "pve3", "pve4"]);
+    let nodes = ["pve1", "pve3", "pve4"];
+    session.fresh(&nodes);
+    // Recorded in the seconds after create in which nothing can be written yet.
+    session.delays(&nodes, true);
     for case in ["link0-not-local", "link1-dup-address", "link0-unresolvable"] {
         session.case(&format!("03-create-errors/{case}"));
         session.all(&format!("03-create-errors/{case}--after-write"));

@@ -22,6 +22,7 @@ pub const ALL: &[Scenario] = &[
     ("removal-online", removal::of_online_node),
     ("separation", removal::separation),
     ("same-name", removal::same_name),
+    ("same-name-no-quorum", removal::same_name_without_quorum),
     ("three-nodes", members::three_nodes),
     ("join", join::success),
     ("join-ssh", join::over_ssh),

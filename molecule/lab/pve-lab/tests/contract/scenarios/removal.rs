@@ -36,8 +36,20 @@ pub fn same_name(session: &mut Session<'_>) {
     session.cluster(&NODES);
     session.bench.kill("pve3");
     session.until_quorate("pve1", 2);
-    session.fresh(&["pve3"]);
-    session.sequence("19-rejoin-same-name", "quorate-fresh-node-same-name quorate-conf-after");
-    session.sequence("19-rejoin-same-name", "quorate-fresh-node-same-name-force");
-    session.all("19-rejoin-same-name/*");
+    session.reinstalled("pve3");
+    let folder = "19-rejoin-same-name";
+    session.sequence(folder, "quorate-fresh-node-same-name quorate-conf-after quorate-fresh-node-same-name-force");
+    session.until_quorate("pve1", 3);
+    session.sequence(folder, "quorate-conf-after-force quorate-pve3-after-force");
+}
+
+/// The node that is made anew is the one that the cluster's quorum depends on.
+pub fn same_name_without_quorum(session: &mut Session<'_>) {
+    session.cluster(&["pve1", "pve3"]);
+    session.bench.kill("pve3");
+    session.until("pve1", "grep -q '\"quorate\": 0' /etc/pve/.members");
+    session.reinstalled("pve3");
+    let folder = "19-rejoin-same-name";
+    session.sequence(folder, "fresh-node-same-name-still-in-cluster pve1-status fresh-node-same-name-force");
+    session.sequence(folder, "pve1-after-force pve3-after-force");
 }

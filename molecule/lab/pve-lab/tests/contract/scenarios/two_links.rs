@@ -37,9 +37,9 @@ pub fn errors(session: &mut Session<'_>) {
 pub fn unlucky_joins(session: &mut Session<'_>) {
     session.fresh(&["pve1", "pve2", "pve3"]);
     // The early join needs the time that a genuine node takes to become quorate.
-    session.must("pve1", "rm /var/lib/pve-lab/delays");
+    session.delays(&["pve1"], true);
     session.sequence("30-dual-link", "05e-create-again 06a-join-immediately-after-create-RACE");
-    session.must("pve1", "echo off >/var/lib/pve-lab/delays");
+    session.delays(&["pve1"], false);
     session.until_quorate("pve1", 1);
     session.known.forget();
     let fault = r#"{"rename_fails":["/etc/pve/priv/authorized_keys"]}"#;
