@@ -26,6 +26,8 @@ pub struct Session<'a> {
     pub warnings: Vec<String>,
     /// The same operation was under way and has ended well.
     pub attached: Option<Report>,
+    /// In check mode: an operation of an earlier run that has not ended, so that facts mean little.
+    pub unsettled: Option<String>,
     steps: Steps,
     done: Vec<Value>,
     timeout: Duration,
@@ -48,6 +50,7 @@ impl<'a> Session<'a> {
             facts: NodeFacts::default(),
             warnings: Vec::new(),
             attached: None,
+            unsettled: None,
             steps: Steps::start(node),
             done: Vec::new(),
             timeout,
@@ -59,7 +62,12 @@ impl<'a> Session<'a> {
         match settled.map_err(|error| session.failure(error))? {
             Standing::Clear => {}
             Standing::Recovered(text) => session.warnings.push(text),
+            Standing::Unsettled(text) => session.unsettled = Some(text),
             Standing::Attached(report) => session.attached = Some(report),
+            Standing::Finished(report, text) => {
+                session.warnings.push(text);
+                session.attached = Some(report);
+            }
         }
         session.facts = session.steps.run(node, "gather facts", || gather(node, TOOL_LIMIT));
         Ok(session)
@@ -125,7 +133,7 @@ impl<'a> Session<'a> {
             outcome = outcome.with("operation", &report.id);
         }
         let outcome = outcome
-            .with("attached", self.attached.is_some())
+            .with("attached", self.attached.as_ref().is_some_and(|report| report.attached))
             .with("steps", steps)
             .with("elapsed", self.steps.elapsed(self.node));
         self.warnings.iter().fold(outcome, Outcome::warn)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::gather::{AUTHKEY, LOCAL_CONF, SHARED_CONF};
-use crate::observe::{self, LinkAddress};
+use crate::observe::{self, LinkAddress, View};
 use crate::operation::Run;
 use crate::snapshot::{self, Snapshot};
 use crate::{Cmd, Node, Progress, sshd};
@@ -26,6 +26,8 @@ const TOUCHED: [&str; 8] = [
     "/var/lib/corosync",
     "/root/.ssh",
 ];
+/// How long a corosync that runs may take to be quorate with itself.
+const SETTLING: Duration = Duration::from_secs(10);
 const SERVICE_TIME: Duration = Duration::from_secs(60);
 
 /// The cluster that is wanted.
@@ -104,7 +106,7 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     })?;
     run.step("keep root's keys on this node", |run| Ok(((), sshd::keep_own_keys(run.node)?)))?;
     run.step("pvecm create", |run| {
-        run.mark("began", "create")?;
+        run.mark("began", &request.cluster_name)?;
         let cmd = Cmd::new("pvecm", request.command(), run.deadline.left(run.node));
         let output = run.node.run(&cmd)?;
         // Exit 0 proves nothing; another one, or no configuration, is at least a reason.
@@ -121,6 +123,10 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
         check_configuration(run.node, request)?;
         Ok((view, "quorate, /etc/pve is writable".to_owned()))
     })?;
+    conclude(run, &view, &request.node)
+}
+
+fn conclude(run: &mut Run<'_>, view: &View, name: &str) -> anyhow::Result<Value> {
     let fingerprint = run.step("wait for the API", |run| {
         let address = observe::own_address(run.node)?;
         let fingerprint = observe::wait_for_api(run.node, address, run.deadline)?;
@@ -132,8 +138,21 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
         "config_version": view.config_version,
         "members": view.members,
         "fingerprint": fingerprint,
-        "node": request.node,
+        "node": name,
     }))
+}
+
+/// Finishes a creation whose process was killed, when the cluster is there and quorate.
+pub fn finish(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
+    let Some(cluster_name) = run.marked("began").map(str::to_owned) else { return Ok(None) };
+    let soon = run.deadline.within(run.node, SETTLING);
+    if !run.node.exists(LOCAL_CONF) {
+        return Ok(None);
+    }
+    let Ok(view) = observe::wait_until_quorate(run.node, &cluster_name, &[], soon) else { return Ok(None) };
+    observe::wait_until_writable(run.node, run.deadline)?;
+    let name = observe::own_name(run.node)?;
+    conclude(run, &view, &name).map(Some)
 }
 
 const KNOWN_HOSTS: &str = "/etc/pve/priv/known_hosts";

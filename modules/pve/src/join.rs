@@ -9,12 +9,14 @@ mod finish;
 mod rollback;
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::gather::LOCAL_CONF;
 use crate::https::Fingerprint;
 use crate::observe::{self, LinkAddress};
 use crate::operation::Run;
@@ -39,6 +41,8 @@ const SYSTEM_FILES: [&str; 5] = [
 ];
 /// What lets root in: brought back last, when everything else is as it was.
 const ACCESS_FILES: [&str; 3] = ["/etc/ssh/sshd_config", sshd::DROP_IN, "/root/.ssh"];
+/// How long a corosync that runs may take to find the others.
+const SETTLING: Duration = Duration::from_secs(10);
 /// PVE moves root's keys here before it even logs in to the other side.
 const PVE_KEYS: &str = "/etc/pve/priv/authorized_keys";
 
@@ -132,21 +136,26 @@ pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
             api::run(run, &request, &options, password)?;
         }
         How::Finish => {
-            finish::wait_for_membership(run, &request)?;
-            finish::complete(run, &request)?;
+            finish::wait_for_membership(run, &request.cluster_name, &request.node)?;
+            finish::complete(run, &request.node)?;
         }
     }
+    conclude(run, &request.cluster_name, &request.node)
+}
+
+/// Looks once more, and clears away what only the join needed.
+fn conclude(run: &mut Run<'_>, cluster_name: &str, name: &str) -> anyhow::Result<Value> {
     let result = run.step("look from this side", |run| {
-        let view = observe::wait_until_quorate(run.node, &request.cluster_name, &[], run.deadline)?;
+        let view = observe::wait_until_quorate(run.node, cluster_name, &[], run.deadline)?;
         ensure!(
-            view.members.contains(&request.node),
+            view.members.iter().any(|member| member == name),
             "pmxcfs shows {} online and not this node",
             view.members.join(", ")
         );
         let fingerprint = observe::own_certificate(run.node)?;
         let detail = format!("{} online, config version {}", view.members.join(", "), view.config_version);
         let result = json!({
-            "node": request.node,
+            "node": name,
             "cluster": view.cluster,
             "config_version": view.config_version,
             "members": view.members,
@@ -160,12 +169,31 @@ pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
     Ok(result)
 }
 
+/// Finishes a join whose process was killed, when corosync has made the node a quorate member meanwhile: the others
+/// count on it already.
+pub fn finish_after_crash(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
+    let Some(cluster_name) = run.marked("cluster_name").map(str::to_owned) else { return Ok(None) };
+    if run.marked("pvecm").is_some() {
+        api::stop_what_runs(run.node);
+    }
+    let soon = run.deadline.within(run.node, SETTLING);
+    if !run.node.exists(LOCAL_CONF)
+        || observe::wait_until_quorate(run.node, &cluster_name, &[], soon).is_err()
+    {
+        return Ok(None);
+    }
+    let name = observe::own_name(run.node)?;
+    finish::wait_for_membership(run, &cluster_name, &name)?;
+    finish::complete(run, &name)?;
+    conclude(run, &cluster_name, &name).map(Some)
+}
+
 /// The address of a peer that is given as an address or a name.
 pub fn peer_address(node: &Node, peer: &str) -> anyhow::Result<IpAddr> {
     if let Ok(address) = peer.parse() {
         return Ok(address);
     }
-    let addresses = crate::names::resolve(node, peer, std::time::Duration::from_secs(10))?;
+    let addresses = crate::names::resolve(node, peer, Duration::from_secs(10))?;
     let address = addresses.iter().find_map(|text| text.parse().ok());
     address.with_context(|| {
         format!("peer {peer:?} does not resolve: give its address, or put it into /etc/hosts")
@@ -185,8 +213,8 @@ pub struct StoppedProof {
 
 /// Looks whether corosync of this node is stopped and has nothing to start with.
 pub fn stopped_proof(node: &Node, name: &str) -> anyhow::Result<StoppedProof> {
-    let status = crate::quorumtool::query(node, std::time::Duration::from_secs(10))?;
-    let files = [crate::gather::LOCAL_CONF, crate::gather::AUTHKEY];
+    let status = crate::quorumtool::query(node, Duration::from_secs(10))?;
+    let files = [LOCAL_CONF, crate::gather::AUTHKEY];
     Ok(StoppedProof {
         node: name.to_owned(),
         is_corosync_stopped: status.is_none(),

@@ -71,8 +71,12 @@ pub enum Standing {
     Clear,
     /// The same was under way and has now ended well.
     Attached(Report),
+    /// What a crash left behind was finished; the text says what.
+    Finished(Report, String),
     /// What a crash left behind was undone; the text says what.
     Recovered(String),
+    /// In check mode: what has not ended and would be settled first.
+    Unsettled(String),
 }
 
 /// Looks for an operation that has not ended: waits for the same one, refuses beside another one, undoes one
@@ -94,8 +98,8 @@ pub fn settle_earlier(
             unit::NAME
         );
         if is_check {
-            return Ok(Standing::Recovered(format!(
-                "{} is under way; a real run would attach to it",
+            return Ok(Standing::Unsettled(format!(
+                "{} is under way: a real run would wait for its end",
                 journal.title()
             )));
         }
@@ -104,8 +108,8 @@ pub fn settle_earlier(
         return Ok(Standing::Attached(report));
     }
     if is_check {
-        return Ok(Standing::Recovered(format!(
-            "{} was cut off; a real run would undo it first",
+        return Ok(Standing::Unsettled(format!(
+            "{} was cut off: a real run would first finish or undo it",
             journal.title()
         )));
     }
@@ -121,7 +125,9 @@ pub fn settle_earlier(
     unit::start(node, &journal, None, &Origin::of(node), UNDO_TIME)?;
     drop(lock);
     match wait_for_end(node, &journal.id, UNDO_TIME) {
-        Ok(_) => Ok(Standing::Recovered(format!("{title} had been cut off: it was finished first"))),
+        Ok(report) => {
+            Ok(Standing::Finished(report, format!("{title} had been cut off: it was finished first")))
+        }
         Err(error) => match error.downcast_ref::<Failed>().map(|end| &end.journal) {
             Some(end) if end.state == State::RolledBack => {
                 Ok(Standing::Recovered(format!("{title} had been cut off: it was undone first")))

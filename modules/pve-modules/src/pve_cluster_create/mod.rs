@@ -20,6 +20,9 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let cluster_name = args.cluster_name.clone();
     let target = |own: &str| request_target(&cluster_name, own);
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Create, target)?;
+    if let Some(text) = session.unsettled.take() {
+        return Ok(session.outcome(true, text));
+    }
     let name = session.facts.node.clone();
     let what = format!("node {name:?} can't create cluster {cluster_name:?}");
     let plan = plan::plan(&session.facts, &args).map_err(|faults| session.refusal(&what, &faults))?;

@@ -20,7 +20,9 @@ pub(super) struct Args {
     pub(super) timeout: u64,
 }
 
-pub(super) static SPEC: Spec = Spec {
+pub(super) static SPEC: Spec = TABLE.as_sent();
+
+const TABLE: Spec = Spec {
     options: &[
         CLUSTER_NAME,
         links(&["Corosync links of this node. Link 0 on the address of the node's own name when not given. Every \

@@ -42,7 +42,9 @@ pub(super) enum Method {
     Api,
 }
 
-pub(super) static SPEC: Spec = Spec {
+pub(super) static SPEC: Spec = TABLE.as_sent();
+
+const TABLE: Spec = Spec {
     options: &[
         CLUSTER_NAME,
         Opt::new(

@@ -31,6 +31,9 @@ fn admit(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Failure
     let request = Request { cluster_name: args.cluster_name.clone(), nodes };
     let target = request.target();
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Admit, |_| target)?;
+    if let Some(text) = session.unsettled.take() {
+        return Ok(session.outcome(true, text));
+    }
     let cluster = &args.cluster_name;
     let what =
         format!("member {:?} can't admit {} to {cluster:?}", session.facts.node, request.names().join(", "));
@@ -104,6 +107,9 @@ fn withdraw(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Fail
     let Some(first) = args.nodes.first() else { return Ok(Outcome::unchanged("no node was named")) };
     let target = |own: &str| request(own, first).target();
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Withdraw, target)?;
+    if let Some(text) = session.unsettled.take() {
+        return Ok(session.outcome(true, text));
+    }
     let own = session.facts.node.clone();
     let mut removed = Vec::new();
     for asked in &args.nodes {

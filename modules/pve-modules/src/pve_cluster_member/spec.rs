@@ -51,7 +51,9 @@ impl Asked {
     }
 }
 
-pub(super) static SPEC: Spec = Spec {
+pub(super) static SPEC: Spec = TABLE.as_sent();
+
+const TABLE: Spec = Spec {
     options: &[
         CLUSTER_NAME,
         Opt::new(

@@ -67,7 +67,7 @@ pub(super) fn run(
     if finish::is_complete(run.node, &request.node) {
         finish::wait_for_api(run)
     } else {
-        finish::complete(run, request)
+        finish::complete(run, &request.node)
     }
 }
 

@@ -47,8 +47,8 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, sealed: &str) -> anyhow:
         observe::systemctl(run.node, &["start", "corosync", "pve-cluster"], run.deadline.left(run.node))?;
         Ok(((), String::new()))
     })?;
-    finish::wait_for_membership(run, request)?;
-    finish::complete(run, request)
+    finish::wait_for_membership(run, &request.cluster_name, &request.node)?;
+    finish::complete(run, &request.node)
 }
 
 /// A dump beside PVE's own ones, under a name of the same kind.

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::Request;
 use crate::gather::SHARED_CONF;
 use crate::observe;
 use crate::operation::Run;
@@ -31,22 +30,22 @@ pub fn is_complete(node: &Node, name: &str) -> bool {
 }
 
 /// Waits until this node is a quorate member and has the cluster's files.
-pub(super) fn wait_for_membership(run: &mut Run<'_>, request: &Request) -> anyhow::Result<()> {
+pub(super) fn wait_for_membership(run: &mut Run<'_>, cluster_name: &str, name: &str) -> anyhow::Result<()> {
     run.step("wait for quorum", |run| {
-        let view = observe::wait_until_quorate(run.node, &request.cluster_name, &[], run.deadline)?;
-        let others = wait_for_files(run, request)?;
+        let view = observe::wait_until_quorate(run.node, cluster_name, &[], run.deadline)?;
+        let others = wait_for_files(run, name)?;
         Ok(((), format!("config version {}, files of {}", view.config_version, others.join(", "))))
     })
 }
 
-fn wait_for_files(run: &Run<'_>, request: &Request) -> anyhow::Result<Vec<String>> {
+fn wait_for_files(run: &Run<'_>, own: &str) -> anyhow::Result<Vec<String>> {
     let node = run.node;
     run.deadline.wait(node, "/etc/pve to show the cluster's files", Duration::from_millis(100), || {
         if node.read(SHARED_CONF)?.is_none() {
             return Ok(Progress::Pending(format!("no {SHARED_CONF}")));
         }
         let mut others = node.list("/etc/pve/nodes")?;
-        others.retain(|name| *name != request.node);
+        others.retain(|name| name != own);
         match others.is_empty() {
             true => Ok(Progress::Pending("no other node in /etc/pve/nodes".to_owned())),
             false => Ok(Progress::Done(others)),
@@ -55,7 +54,7 @@ fn wait_for_files(run: &Run<'_>, request: &Request) -> anyhow::Result<Vec<String
 }
 
 /// Gives the member its certificate and keys, and the API the new certificate.
-pub(super) fn complete(run: &mut Run<'_>, request: &Request) -> anyhow::Result<()> {
+pub(super) fn complete(run: &mut Run<'_>, name: &str) -> anyhow::Result<()> {
     let known_hosts = linked_known_hosts(run.node)?;
     run.step("pvecm updatecerts --force", |run| {
         let mut last = String::new();
@@ -64,12 +63,12 @@ pub(super) fn complete(run: &mut Run<'_>, request: &Request) -> anyhow::Result<(
             let cmd = Cmd::new("pvecm", ["updatecerts", "--force"], run.deadline.left(run.node));
             let output = run.node.run(&cmd)?;
             last = output.tail().replace('\n', " | ");
-            if is_complete(run.node, &request.node) && output.is_success() {
+            if is_complete(run.node, name) && output.is_success() {
                 return Ok(((), format!("attempt {attempt}: {last}")));
             }
         }
         ensure!(
-            is_complete(run.node, &request.node),
+            is_complete(run.node, name),
             "this node has no certificate of the cluster after {CERTIFICATE_TRIES} runs of \"pvecm updatecerts \
              --force\": {last}"
         );

@@ -84,7 +84,7 @@ impl<'a> Run<'a> {
         self.record(entry, origin, began)
     }
 
-    /// Undoes what an operation left behind whose process is gone.
+    /// Finishes or undoes what an operation left behind whose process is gone.
     pub(super) fn recover(mut self, origin: &Origin) -> anyhow::Result<()> {
         let began = self.node.monotonic();
         let entry = Entry { subjects: vec![self.journal.target.clone()], ..Entry::default() };
@@ -92,7 +92,14 @@ impl<'a> Run<'a> {
             "failed".clone_into(&mut step.status);
             "cut off".clone_into(&mut step.detail);
         }
-        self.fail(&anyhow::anyhow!("its process was killed before it ended"))?;
+        match work::finish(self.journal.kind, &mut self) {
+            Ok(Some(result)) => self.close(State::Succeeded, result, None)?,
+            Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"))?,
+            Err(error) => {
+                let text = "its process was killed before it ended, and it could not be finished";
+                self.fail(&error.context(text))?;
+            }
+        }
         self.record(entry, origin, began)
     }
 

@@ -147,8 +147,8 @@ fn what_a_killed_unit_left_is_undone_by_a_unit_first_and_in_check_mode_only_said
     unended_join(&fake);
     let node = fake.node();
     let settle = |is_check| settle_earlier(&node, Kind::Join, "x", Duration::from_secs(60), is_check);
-    let Standing::Recovered(said) = settle(true).unwrap() else { panic!() };
-    assert!(said.contains("would undo it first") && lines.lock().unwrap().is_empty(), "{said}");
+    let Standing::Unsettled(said) = settle(true).unwrap() else { panic!() };
+    assert!(said.contains("would first finish or undo it") && lines.lock().unwrap().is_empty(), "{said}");
     // The unit that is to undo it is killed as well.
     let error = settle(false).unwrap_err().to_string();
     assert!(error.contains("had been cut off and can't be undone"), "{error}");

@@ -74,3 +74,13 @@ pub(super) fn undo(kind: Kind, run: &mut Run<'_>) -> anyhow::Result<bool> {
         Kind::Admit | Kind::Withdraw | Kind::Unknown => Ok(false),
     }
 }
+
+/// Finishes what an operation of a kind has all but done when its process was killed; `None` when it is not that
+/// far, and has to be undone.
+pub(super) fn finish(kind: Kind, run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
+    match kind {
+        Kind::Create => create::finish(run),
+        Kind::Join => join::finish_after_crash(run),
+        Kind::Admit | Kind::Withdraw | Kind::Unknown => Ok(None),
+    }
+}
