@@ -230,9 +230,15 @@ fn difference(listed: &ConfNode, wanted: &Newcomer) -> Option<String> {
 
 /// Admits the nodes of a request that are not listed yet.
 pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
+    // A cluster of one is without quorum from its first admission on: the lock could not be given back, and would
+    // stop the next admission. Nobody else can write there, and this node does one operation at a time.
+    let is_alone = observe::shared_conf(run.node)?.is_some_and(|conf| conf.nodes().len() == 1);
     let lock = run.step("take the cluster's lock", |run| {
+        if is_alone {
+            return Ok((None, "not needed in a cluster of one".to_owned()));
+        }
         let deadline = run.deadline.within(run.node, Duration::from_secs(30));
-        Ok((ClusterLock::take(run.node, LOCK, deadline)?, LOCK.to_owned()))
+        Ok((Some(ClusterLock::take(run.node, LOCK, deadline)?), LOCK.to_owned()))
     })?;
     let conf = observe::shared_conf(run.node)?.context("this node is in no cluster")?;
     ensure!(
@@ -252,7 +258,9 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
             run.mark(&format!("admitted_{}", newcomer.name), &version.to_string())?;
             Ok(((), format!("listed in config version {version}")))
         })?;
-        lock.renew();
+        if let Some(lock) = &lock {
+            lock.renew();
+        }
     }
     let names: Vec<&String> = decision.admit.iter().map(|newcomer| &newcomer.name).collect();
     Ok(json!({ "admitted": names, "nodes_before": before }))
