@@ -184,4 +184,24 @@ impl Spec {
             version_added: "0.1.0",
         }
     }
+
+    /// Without what only documentation files show, unless they are to be rendered (feature `docs`): examples,
+    /// results and notes would travel to every host for nothing.
+    #[must_use]
+    pub const fn as_sent(self) -> Spec {
+        if cfg!(feature = "docs") {
+            return self;
+        }
+        Spec {
+            check_mode_details: &[],
+            attributes: &[],
+            examples: "",
+            returns: &[],
+            notes: &[],
+            seealso: &[],
+            requirements: &[],
+            author: &[],
+            ..self
+        }
+    }
 }

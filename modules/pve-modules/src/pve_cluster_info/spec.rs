@@ -11,7 +11,9 @@ pub(super) struct Args {
     pub(super) timeout: u64,
 }
 
-pub(super) static SPEC: Spec = Spec {
+pub(super) static SPEC: Spec = TABLE.as_sent();
+
+const TABLE: Spec = Spec {
     options: &[timeout(
         "10",
         &["Seconds that each of the small programs asked may take. A healthy node answers in a few \

@@ -28,7 +28,9 @@ impl From<Args> for Request {
     }
 }
 
-pub(super) static SPEC: Spec = Spec {
+pub(super) static SPEC: Spec = TABLE.as_sent();
+
+const TABLE: Spec = Spec {
     options: OPTIONS,
     supports_check_mode: true,
     check_mode_details: &[

@@ -31,7 +31,9 @@ impl From<Args> for Expected {
     }
 }
 
-pub(super) static SPEC: Spec = Spec {
+pub(super) static SPEC: Spec = TABLE.as_sent();
+
+const TABLE: Spec = Spec {
     options: OPTIONS,
     relations: Relations { mutually_exclusive: &[&["nodes", "count"]], ..Relations::NONE },
     supports_check_mode: true,

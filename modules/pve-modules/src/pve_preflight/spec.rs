@@ -49,7 +49,9 @@ fn purpose<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Purpose, D::Err
     })
 }
 
-pub(super) static SPEC: Spec = Spec {
+pub(super) static SPEC: Spec = TABLE.as_sent();
+
+const TABLE: Spec = Spec {
     options: OPTIONS,
     supports_check_mode: true,
     check_mode_details: &["Reads only, so check mode makes no difference."],
