@@ -207,7 +207,8 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
 fn separate(run: &mut Run<'_>, forget_hosts: bool) -> anyhow::Result<()> {
     let node = run.node;
     observe::systemctl(node, &["stop", "pve-cluster", "corosync"], SERVICE_TIME)?;
-    node.run_ok(&Cmd::new("pmxcfs", ["-l"], SERVICE_TIME))?;
+    // It goes on in the background and may keep the streams: its mount tells when it is ready.
+    node.run_ok(&Cmd::new("pmxcfs", ["-l"], Duration::from_secs(3)))?;
     run.deadline.wait(node, "pmxcfs in local mode", Duration::from_millis(100), || {
         Ok(if node.exists("/etc/pve/.members") {
             Progress::Done(())
