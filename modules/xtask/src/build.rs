@@ -87,6 +87,10 @@ fn rustflags(project: &Project) -> String {
     let home = std::env::var("CARGO_HOME").or_else(|_| std::env::var("HOME").map(|home| home + "/.cargo"));
     let mut flags = vec!["-C".to_owned(), "target-feature=+crt-static".to_owned()];
     flags.push(format!("--remap-path-prefix={}=.", project.root().display()));
+    // Without their second implementations for wide registers: they serve one small message a join.
+    for choice in ["curve25519_dalek_backend=\"serial\"", "poly1305_force_soft"] {
+        flags.extend(["--cfg".to_owned(), choice.to_owned()]);
+    }
     flags.extend(home.map(|home| format!("--remap-path-prefix={home}=cargo")));
     flags.join("\u{1f}")
 }
@@ -107,7 +111,11 @@ fn link_args(project: &Project, target: &str) -> Result<Vec<String>> {
         "--no-eh-frame-hdr".to_owned(),
         format!("-T,{}", script.display()),
     ];
-    Ok(args.into_iter().flat_map(|arg| ["-C".to_owned(), format!("link-arg=-Wl,{arg}")]).collect())
+    let args = args.into_iter().map(|arg| format!("link-arg=-Wl,{arg}"));
+    // Equal stretches of code become one function, too.
+    let args =
+        args.chain(["llvm-args=-enable-machine-outliner=always -machine-outliner-reruns=2".to_owned()]);
+    Ok(args.flat_map(|arg| ["-C".to_owned(), arg]).collect())
 }
 
 /// The second number of a version such as `rustc 1.95.0 (…)`.
