@@ -23,6 +23,8 @@ pub struct Request {
     pub name: String,
     /// The other node's own connection has shown that its corosync is stopped and its configuration gone.
     pub is_proven_stopped: bool,
+    /// How many nodes the cluster had before the admission, as the journal of the other node's join says.
+    pub nodes_before: Option<usize>,
 }
 
 impl Request {
@@ -78,8 +80,9 @@ pub fn decide(node: &Node, request: &Request) -> anyhow::Result<Verdict> {
         "the cluster has no quorum, and this node can't tell whether it is the last one or cut off: bring the other \
          members up, or be sure that they are off and run {commands} here"
     );
+    let was_second = request.nodes_before == Some(1) || admitted_here_as_second(node, name)?;
     ensure!(
-        request.is_proven_stopped && admitted_here_as_second(node, name)?,
+        request.is_proven_stopped && was_second,
         "the cluster has no quorum since {name:?} was admitted as its second node, and it is not proven that its \
          corosync is stopped: stop it there (systemctl disable --now corosync pve-cluster), then run {commands} here"
     );

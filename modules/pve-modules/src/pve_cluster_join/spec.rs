@@ -134,6 +134,8 @@ const TABLE: Spec = Spec {
                off its list."],
         )
         .returned("on failure of the join"),
+        Ret::new("nodes_before", Kind::Int, &["Number of nodes that the cluster had before the join."])
+            .returned("on failure of the join"),
         STEPS,
         ELAPSED,
     ],

@@ -103,6 +103,7 @@ fn withdraw(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Fail
         own_name: own.to_owned(),
         name: asked.name.clone(),
         is_proven_stopped: asked.proven_stopped,
+        nodes_before: asked.nodes_before,
     };
     let Some(first) = args.nodes.first() else { return Ok(Outcome::unchanged("no node was named")) };
     let target = |own: &str| request(own, first).target();

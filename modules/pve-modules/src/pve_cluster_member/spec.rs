@@ -38,6 +38,7 @@ pub(super) struct Asked {
     pub(super) votes: Option<u32>,
     pub(super) public_key: Option<String>,
     pub(super) proven_stopped: bool,
+    pub(super) nodes_before: Option<usize>,
 }
 
 impl Asked {
@@ -112,9 +113,9 @@ const TABLE: Spec = Spec {
          is the second node of a cluster of one.",
         "It refuses a taken name, address or node id and links that differ from the cluster's. A taken node id is \
          accepted by C(pvesh), and then corosync starts on neither side.",
-        "Removing the second node of a cluster without quorum needs C(pvecm expected 1). That is done only when the \
-         journal of this node shows that it admitted that node when it was alone, and \
-         O(nodes[].proven_stopped=true).",
+        "Removing the second node of a cluster without quorum needs C(pvecm expected 1). That is done only when a \
+         journal shows that it was the second (the one of the admission on this node, or the one of the join, as \
+         O(nodes[].nodes_before) says), and O(nodes[].proven_stopped=true).",
     ],
     seealso: &[
         SeeAlso::Module("sddc.pve.pve_cluster_join", "Makes the key, and takes the material."),
@@ -154,6 +155,12 @@ const NODE: &[Opt] = &[
            RV(sddc.pve.pve_cluster_join#module:stopped) of a failed join says. For O(state=absent)."],
     )
     .default("false"),
+    Opt::new(
+        "nodes_before",
+        Kind::Int,
+        &["Number of nodes that the cluster had before that node's join, as \
+           RV(sddc.pve.pve_cluster_join#module:nodes_before) of a failed join says. For O(state=absent)."],
+    ),
 ];
 
 const EXAMPLES: &str = r#"- name: Ask the joining node for a key

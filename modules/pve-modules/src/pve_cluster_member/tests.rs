@@ -173,6 +173,11 @@ fn without_the_journal_of_the_admission_a_person_must_decide() {
     let result = withdraw(&fake, "pve2", true);
     assert!(result["msg"].as_str().unwrap().contains("not proven"), "{result:?}");
     assert!(!fake.calls().iter().any(|line| line.starts_with("pvecm")));
+    // Unless the joiner's own journal says that it was to be the second.
+    let nodes = json!([{"name": "pve2", "proven_stopped": true, "nodes_before": 1}]);
+    let args = json!({"cluster_name": "oracle", "state": "absent", "nodes": nodes});
+    let result = fields(run(&fake.node(), &invocation(&MODULE, args)));
+    assert_eq!(result["removed"], json!(["pve2"]), "{result:?}");
 }
 
 #[test]
