@@ -57,7 +57,8 @@ pub fn resources(host: &Host) -> Answer {
     let nodes = node_names(host);
     let mut list = Vec::new();
     for node in &nodes {
-        list.push(json!({"id": format!("node/{node}"), "node": node, "status": "unknown", "type": "node"}));
+        let status = corosync::node_status(host, node);
+        list.push(json!({"id": format!("node/{node}"), "node": node, "status": status, "type": "node"}));
     }
     for node in &nodes {
         list.push(json!({
