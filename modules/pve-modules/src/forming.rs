@@ -26,8 +26,8 @@ pub fn fresh(name: &str, address: &str) -> Fake {
     fake.write("/etc/pve/priv/authorized_keys", format!("{CONTROLLER_KEY}\n"));
     fake.write("/etc/ssh/sshd_config", "PermitRootLogin yes\n");
     fake.write("/root/.ssh/id_rsa.pub", format!("ssh-rsa AAAA{name} root@{name}\n"));
-    let link = fake.path("/root/.ssh/authorized_keys");
-    std::os::unix::fs::symlink("/etc/pve/priv/authorized_keys", link).expect("the fake root can be written");
+    let (keys, link) = ("/etc/pve/priv/authorized_keys", fake.path("/root/.ssh/authorized_keys"));
+    std::os::unix::fs::symlink(keys, link).expect("the fake root can be written");
     fake
 }
 

@@ -7,8 +7,8 @@ mod edit;
 mod parse;
 mod render;
 
-use std::collections::BTreeMap;
 use crate::order::sort_short_by_key;
+use std::collections::BTreeMap;
 
 pub use edit::{NewCluster, NewLink};
 pub use parse::ConfError;

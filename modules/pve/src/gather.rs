@@ -17,9 +17,9 @@ use crate::facts::{
     ClusterConfig, ClusterNode, ClusterState, Link, LinkPeer, NodeFacts, Pmxcfs, Quorum, Service,
     UnendedOperation,
 };
+use crate::order::sort_short_by_key;
 use crate::pmxcfs::{self, Members};
 use crate::{Node, certificate, names, network, operation, packages, quorumtool, services, ssh_keys};
-use crate::order::sort_short_by_key;
 
 /// Where pmxcfs has the cluster's configuration.
 pub const SHARED_CONF: &str = "/etc/pve/corosync.conf";

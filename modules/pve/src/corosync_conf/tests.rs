@@ -1,3 +1,5 @@
+//! Holds the reading, writing and editing of corosync.conf against recorded files and made-up ones.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Holds the fake node to what the genuine tools print.
+
 use std::time::Duration;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Holds each check to its finding, its severity and its hint, over fake nodes.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Holds the validation to what it must find, over fake members.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -38,7 +38,10 @@ pub fn same_name(session: &mut Session<'_>) {
     session.until_quorate("pve1", 2);
     session.reinstalled("pve3");
     let folder = "19-rejoin-same-name";
-    session.sequence(folder, "quorate-fresh-node-same-name quorate-conf-after quorate-fresh-node-same-name-force");
+    session.sequence(
+        folder,
+        "quorate-fresh-node-same-name quorate-conf-after quorate-fresh-node-same-name-force",
+    );
     session.until_quorate("pve1", 3);
     session.sequence(folder, "quorate-conf-after-force quorate-pve3-after-force");
 }
