@@ -7,8 +7,6 @@ use std::sync::Arc;
 
 use fuser::{BackgroundSession, Config, MountOption, Session, SessionACL};
 use nix::mount::{MntFlags, umount2};
-use nix::sys::stat::fstat;
-use nix::unistd::dup2_stderr;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use super::cfs::Cfs;
@@ -18,8 +16,6 @@ use crate::host::Host;
 
 const MOUNT_POINT: &str = "/etc/pve";
 const PID_FILE: &str = "/run/pve-cluster.pid";
-/// Tells the process that it was started to stay in the background.
-const BACKGROUND: &str = "PMXCFS_BACKGROUND";
 
 /// `pmxcfs [-f] [-l] [-d]`.
 pub fn run(host: Host, args: &[String]) -> ExitCode {
@@ -44,7 +40,7 @@ pub fn run(host: Host, args: &[String]) -> ExitCode {
 /// Starts itself anew in the foreground and waits until that one has mounted.
 fn start_in_background(force_local: bool) -> ExitCode {
     let mut command = Command::new("/usr/bin/pmxcfs");
-    command.arg("-f").env(BACKGROUND, "1").stdin(Stdio::null()).stdout(Stdio::piped()).current_dir("/");
+    command.arg("-f").stdin(Stdio::null()).stdout(Stdio::piped()).current_dir("/");
     if force_local {
         command.arg("-l");
     }
@@ -82,24 +78,9 @@ fn serve(host: Host, force_local: bool) -> anyhow::Result<()> {
     }
     println!("ready");
     std::io::stdout().flush()?;
-    if std::env::var_os(BACKGROUND).is_some() {
-        leave_terminal()?;
-    }
     wait_for_end(&session)?;
     detach_stale(&mount_point);
     let _ = host.remove(PID_FILE);
-    Ok(())
-}
-
-/// A daemon keeps nobody's standard error open but the journal's: whoever reads that until its end would wait for
-/// ever (`pmxcfs -l` at a shell).
-fn leave_terminal() -> anyhow::Result<()> {
-    let stat = fstat(std::io::stderr())?;
-    let journal = format!("{}:{}", stat.st_dev, stat.st_ino);
-    if std::env::var("JOURNAL_STREAM").is_ok_and(|stream| stream == journal) {
-        return Ok(());
-    }
-    dup2_stderr(std::fs::OpenOptions::new().write(true).open("/dev/null")?)?;
     Ok(())
 }
 

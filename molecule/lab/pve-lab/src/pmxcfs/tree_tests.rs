@@ -8,9 +8,9 @@ const NOW: Stamp = Stamp { writer: 1, time: 1000 };
 fn a_file_beyond_one_mebibyte_is_refused() {
     let mut tree = Tree::default();
     let file = tree.create(ROOT, "f", NOW).unwrap();
-    assert_eq!(tree.write(file, 0, &vec![0; 1_048_576], NOW), Ok(()));
-    assert_eq!(tree.write(file, 1_048_576, &[0], NOW), Err(Errno::EFBIG));
-    assert_eq!(tree.entry(file).unwrap().data.as_ref().unwrap().len(), 1_048_576);
+    assert_eq!(tree.write(file, 0, &vec![0; MAX_FILE], NOW), Ok(()));
+    assert_eq!(tree.write(file, MAX_FILE, &[0], NOW), Err(Errno::EFBIG));
+    assert_eq!(tree.entry(file).unwrap().data.as_ref().unwrap().len(), MAX_FILE);
 }
 
 #[test]
