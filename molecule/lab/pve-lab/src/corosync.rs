@@ -26,13 +26,6 @@ pub struct ClusterState {
     pub members: Vec<MemberState>,
 }
 
-/// As lists of nodes give it: no status daemon reports here, so of a node that is there nothing more is known.
-pub fn node_status(host: &Host, node: &str) -> &'static str {
-    let is_offline =
-        |state: ClusterState| state.members.iter().any(|member| member.name == node && !member.is_online);
-    if cluster_state(host).is_some_and(is_offline) { "offline" } else { "unknown" }
-}
-
 pub fn cluster_state(host: &Host) -> Option<ClusterState> {
     let text = host.read("/etc/pve/.members").ok()?;
     let json: serde_json::Value = serde_json::from_slice(&text).ok()?;

@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 use super::schema::{self, Kind, Param, optional, required};
 use super::{Answer, ApiError, Request};
 use crate::auth;
-use crate::corosync;
 
 const TICKET_SCHEMA: [Param; 6] = [
     required("username", Kind::Text),
@@ -30,17 +29,13 @@ pub fn login(request: &Request<'_>) -> Answer {
     let failed = |error: String| ApiError::die(format!("{error}\n"));
     let ticket = auth::issue_ticket(request.host, &user).map_err(failed)?;
     let csrf = auth::csrf_token(request.host, &user).map_err(failed)?;
-    let mut data = json!({
+    Ok(json!({
         "username": user,
         "ticket": ticket,
         "CSRFPreventionToken": csrf,
         "cap": capabilities(),
-    });
-    // A member says which cluster it is one of.
-    if let Some(cluster) = corosync::cluster_state(request.host) {
-        data["clustername"] = cluster.name.into();
-    }
-    Ok(data.into())
+    })
+    .into())
 }
 
 /// What root may do, as the answer to a login lists it.

@@ -132,7 +132,6 @@ const PAST: &[(&str, &str, &str)] = &[
     (r#"("config_digest" ?: ?)"[0-9a-f]{40}""#, r#"$1"<DIGEST>""#, "the digest covers the version"),
     (r#"("type" ?: ?"cluster",\s*"version" ?: ?)\d+"#, "$1<VERSION>", "counts the changes of corosync.conf"),
     (r#"("name": "oracle", "version": )\d+"#, "$1<VERSION>", "counts the changes of corosync.conf"),
-    (r"(?m)^(│ cluster .*│) +\d+ │$", "$1 <VERSION> │", "counts the changes of corosync.conf, in a table"),
     (r"(join_count \(u32\) = )\d+", "$1<NUMBER>", "counts how often a node came back"),
 ];
 

@@ -87,45 +87,38 @@ pub fn run(args: &[&str]) -> i32 {
     let is_quiet = args.iter().any(|arg| matches!(*arg, "-q" | "--quiet"));
     let Some((verb, names)) = words.split_first() else { return 1 };
     let mut worst = 0;
-    let mut units: Vec<(usize, &Unit)> = Vec::new();
+    let mut any_active = false;
     for name in names {
         let name = name.trim_end_matches(".service");
-        match UNITS.iter().enumerate().find(|(_, unit)| unit.name == name) {
-            Some(found) => units.push(found),
-            None => {
-                let verb = if *verb == "stop" { "stop" } else { "start" };
-                eprintln!("Failed to {verb} {name}.service: Unit {name}.service not found.");
-                worst = 5;
+        let Some(unit) = UNITS.iter().find(|unit| unit.name == name) else {
+            let verb = if *verb == "stop" { "stop" } else { "start" };
+            eprintln!("Failed to {verb} {name}.service: Unit {name}.service not found.");
+            worst = 5;
+            continue;
+        };
+        let status = match *verb {
+            "start" => i32::from(!start(unit)),
+            "stop" => i32::from(!stop(unit)),
+            "restart" | "try-restart" => i32::from(!(stop(unit) && start(unit))),
+            "reload" | "reload-or-restart" | "try-reload-or-restart" => i32::from(!reload(unit)),
+            "is-active" => {
+                let state = state(unit);
+                any_active |= state == "active";
+                if !is_quiet {
+                    println!("{state}");
+                }
+                0
             }
-        }
+            "is-enabled" => {
+                println!("enabled");
+                0
+            }
+            "kill" => i32::from(!signal(unit, Signal::SIGTERM)),
+            _ => 0,
+        };
+        worst = worst.max(status);
     }
-    if *verb == "is-active" {
-        return is_active(&units, is_quiet);
-    }
-    if *verb == "is-enabled" {
-        units.iter().for_each(|_| println!("enabled"));
-        return worst;
-    }
-    // Units are ordered among each other, whatever the order on the command line: pmxcfs before corosync.
-    units.sort_by_key(|(position, _)| *position);
-    if matches!(*verb, "stop" | "restart" | "try-restart") {
-        worst = units.iter().rev().map(|(_, unit)| i32::from(!stop(unit))).fold(worst, i32::max);
-    }
-    let each = |work: fn(&Unit) -> bool| units.iter().map(|(_, unit)| i32::from(!work(unit))).fold(worst, i32::max);
-    match *verb {
-        "start" | "restart" | "try-restart" => each(start),
-        "reload" | "reload-or-restart" | "try-reload-or-restart" => each(reload),
-        "kill" => each(|unit| signal(unit, Signal::SIGTERM)),
-        _ => worst,
-    }
-}
-
-fn is_active(units: &[(usize, &Unit)], is_quiet: bool) -> i32 {
-    let states: Vec<&str> = units.iter().map(|(_, unit)| state(unit)).collect();
-    if !is_quiet {
-        states.iter().for_each(|state| println!("{state}"));
-    }
-    if states.contains(&"active") { 0 } else { 3 }
+    if *verb == "is-active" && !any_active { 3 } else { worst }
 }
 
 fn file(unit: &Unit, what: &str) -> PathBuf {
