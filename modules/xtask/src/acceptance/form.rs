@@ -8,6 +8,12 @@ use anyhow::{Result, bail, ensure};
 use super::scene::{Scene, same};
 use crate::lab::Node;
 
+/// Notes whether a node is quorate, several times a second, until its flag is gone.
+const WATCH: &str =
+    "while [ -e /run/watching ]; do corosync-quorumtool -s | grep Quorate: >>/run/seen; sleep 0.3; done";
+const WATCHING: &str = "/run/watching";
+const SEEN: &str = "/run/seen";
+
 /// Fresh nodes become one cluster; the second run changes nothing.
 pub fn fresh(scene: &Scene<'_>) -> Result<()> {
     let nodes = scene.fresh(3)?;
@@ -62,19 +68,14 @@ pub fn fourth(scene: &Scene<'_>) -> Result<()> {
     let version = scene.config_version(members[0])?;
     scene.lab.up(4)?;
     let all = Node::first(4);
-    let watch = "while sleep 0.3; do corosync-quorumtool -s | grep Quorate: ; done >/tmp/quorum-watch 2>&1";
     for node in &members {
-        scene.sh(
-            *node,
-            &format!("setsid sh -c '{watch}' </dev/null >/dev/null 2>&1 & echo $! >/tmp/quorum-pid"),
-        )?;
+        scene.sh(*node, &format!("touch {WATCHING}; setsid sh -c '{WATCH}' </dev/null >/dev/null 2>&1 &"))?;
     }
     let run = scene.site("fourth", &[])?;
     scene.healthy(&all)?;
     same("config_version", &(version + 1), &scene.config_version(members[0])?)?;
     for node in &members {
-        let seen = scene
-            .sh(*node, "pkill -f quorum-watch; sort /tmp/quorum-watch | uniq -c; rm /tmp/quorum-watch")?;
+        let seen = scene.sh(*node, &format!("rm {WATCHING}; sort {SEEN} | uniq -c; rm {SEEN}"))?;
         ensure!(seen.contains("Yes") && !seen.contains("No"), "quorum of {node} while pve4 joined:\n{seen}");
     }
     let joining = |line: &&String| {
