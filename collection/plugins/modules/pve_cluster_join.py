@@ -232,6 +232,11 @@ stopped:
     - corosync of this node is stopped and has no configuration to start with, so a member may take the node off its list.
   returned: on failure of the join
   type: bool
+nodes_before:
+  description:
+    - Number of nodes that the cluster had before the join.
+  returned: on failure of the join
+  type: int
 steps:
   description:
     - The steps of the operation, in order.

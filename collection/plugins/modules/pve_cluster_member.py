@@ -110,6 +110,10 @@ options:
           - That node's own connection has shown that its corosync is stopped and its configuration gone, as RV(sddc.pve.pve_cluster_join#module:stopped) of a failed join says. For O(state=absent).
         type: bool
         default: false
+      nodes_before:
+        description:
+          - Number of nodes that the cluster had before that node's join, as RV(sddc.pve.pve_cluster_join#module:nodes_before) of a failed join says. For O(state=absent).
+        type: int
   timeout:
     description:
       - Seconds for the whole operation. Each admission takes two to three seconds.
@@ -118,7 +122,7 @@ options:
 notes:
   - "Admission refuses what would cost quorum until the new nodes are up: every listed node must be online, and with E expected and O online votes no more than 2 O - E - 1 votes are admitted at once; the one exception is the second node of a cluster of one."
   - It refuses a taken name, address or node id and links that differ from the cluster's. A taken node id is accepted by C(pvesh), and then corosync starts on neither side.
-  - Removing the second node of a cluster without quorum needs C(pvecm expected 1). That is done only when the journal of this node shows that it admitted that node when it was alone, and O(nodes[].proven_stopped=true).
+  - Removing the second node of a cluster without quorum needs C(pvecm expected 1). That is done only when a journal shows that it was the second (the one of the admission on this node, or the one of the join, as O(nodes[].nodes_before) says), and O(nodes[].proven_stopped=true).
 seealso:
   - module: sddc.pve.pve_cluster_join
     description: Makes the key, and takes the material.
