@@ -78,10 +78,8 @@ pub fn fourth(scene: &Scene<'_>) -> Result<()> {
         let seen = scene.sh(*node, &format!("rm {WATCHING}; sort {SEEN} | uniq -c; rm {SEEN}"))?;
         ensure!(seen.contains("Yes") && !seen.contains("No"), "quorum of {node} while pve4 joined:\n{seen}");
     }
-    let joining = |line: &&String| {
-        let is_for_all = ["/etc/hosts", "host keys", "firewall"].iter().any(|word| line.contains(word));
-        !line.starts_with("pve4:") && !is_for_all
-    };
+    // Every node learns the new one's name and host keys, and lets its corosync in: node_prepare, not the cluster.
+    let joining = |line: &&String| !line.starts_with("pve4:") && !line.contains("node_prepare");
     let strangers: Vec<&String> = run.changed.iter().filter(joining).collect();
     same("changes of nodes that were members", &Vec::new(), &strangers)?;
     let again = scene.site("fourth-again", &[])?;

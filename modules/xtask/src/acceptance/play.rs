@@ -57,6 +57,7 @@ impl<'a> Play<'a> {
             .env("ANSIBLE_NOCOLOR", "1")
             .env("ANSIBLE_FORCE_COLOR", "0")
             .env("ANSIBLE_DEPRECATION_WARNINGS", "0")
+            .env("ANSIBLE_CALLBACK_RESULT_FORMAT", "json")
             .dir(self.project.root())
     }
 

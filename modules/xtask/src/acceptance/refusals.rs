@@ -103,7 +103,7 @@ pub fn api_joins(scene: &Scene<'_>) -> Result<()> {
         ("taken-nodeid", json!({ "nodeid": 2 }), vec!["node id 2", "pve2"]),
         ("link-not-local", json!({ "links": far }), vec!["10.88.0.99", "pve3"]),
         ("address-clash", json!({ "links": taken }), vec![&"10.88.0.12"]),
-        ("links-differ", json!({ "links": single }), vec!["link 1"]),
+        ("links-differ", json!({ "links": single }), vec!["pve3", "links [0]", "[0, 1]"]),
         ("other-cluster-name", json!({ "cluster_name": "elsewhere" }), vec!["elsewhere", CLUSTER]),
     ];
     for (name, other_args, words) in cases {
@@ -145,7 +145,7 @@ pub fn brokered_joins(scene: &Scene<'_>) -> Result<()> {
         ("name-clash", json!({ "name": "pve2" }), vec!["pve2"]),
         ("address-clash", json!({ "links": taken }), vec!["10.88.0.12", "pve2"]),
         ("taken-nodeid", json!({ "nodeid": 1 }), vec!["node id 1", "pve1"]),
-        ("links-differ", json!({ "links": single }), vec!["link 1"]),
+        ("links-differ", json!({ "links": single }), vec!["pve3", "links [0]", "[0, 1]"]),
     ];
     for (name, admitted, words) in cases {
         let before = scene.untouched(&cast.all())?;
