@@ -122,7 +122,7 @@ pub fn api_joins(scene: &Scene<'_>) -> Result<()> {
         &with(&lonely, json!({ "links": links(joiner) })),
         &[],
     )?;
-    refused(&run, &["pve3"], LIMIT)?;
+    refused(&run, &["10.88.0.13", "no cluster"], LIMIT)?;
     scene.still(&before)?;
 
     scene.lab.kill(other)?;

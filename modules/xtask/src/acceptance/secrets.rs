@@ -8,9 +8,13 @@ use anyhow::{Result, anyhow, ensure};
 use super::scene::{PASSWORD, Scene};
 
 /// Watches every process's command line and environment until its flag file is gone.
-const WATCH: &str = "touch /run/ps-watch; while [ -e /run/ps-watch ]; do \
-    for f in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do tr '\\0' ' ' <$f 2>/dev/null; echo; done; \
-    done >/root/ps-watch.log 2>/dev/null";
+const WATCH: &str = "\
+while [ -e /run/ps-watch ]; do
+  for f in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do tr '\\0' ' ' <$f; echo; done
+done >/root/ps-watch.log 2>/dev/null
+";
+const START: &str =
+    "touch /run/begun /run/ps-watch; setsid sh /root/ps-watch.sh </dev/null >/dev/null 2>&1 &";
 /// Regular files that others than root can read, or that outlive the join, newer than the play.
 const FILES: &str = "find / -xdev \\( -path /proc -o -path /sys -o -name ps-watch.log \\) -prune -o -type f -newer /run/begun -print0";
 
@@ -20,8 +24,8 @@ pub fn nowhere(scene: &Scene<'_>) -> Result<()> {
     let secrets = scene.dir().join("secrets.yml");
     std::fs::write(&secrets, format!("pve_join_password: \"{PASSWORD}\"\n"))?;
     for node in &nodes {
-        scene
-            .sh(*node, &format!("touch /run/begun; setsid sh -c \"{WATCH}\" </dev/null >/dev/null 2>&1 &"))?;
+        scene.lab.write(*node, "/root/ps-watch.sh", WATCH)?;
+        scene.sh(*node, START)?;
     }
     let run = scene
         .play("site.yml", "vvvv")
