@@ -83,11 +83,9 @@ pub const LAYERS: &[Layer] = &[
     },
     Layer {
         needs: &["build", "venv", "lab"],
-        deadline: minutes(18),
+        deadline: minutes(30),
         uses_lab: true,
-        ..quick("acceptance", "what users are promised, one scenario at a time", |project, _| {
-            acceptance::run(project, &[])
-        })
+        ..quick("acceptance", "what users are promised, one scenario at a time", acceptance::layer)
     },
     Layer {
         needs: &["build", "venv", "lab"],
