@@ -25,11 +25,11 @@ const RUNS: usize = 51;
 /// Starts the module so often with nothing but the shell between two looks at the clock, in microseconds.
 const INFO: &str = r#"for i in $(seq "$1"); do
   a=$EPOCHREALTIME
-  /tmp/pve pve_cluster_info - <<<'{"ANSIBLE_MODULE_ARGS": {}}' >/tmp/pve.out || exit 1
+  /root/pve pve_cluster_info - <<<'{"ANSIBLE_MODULE_ARGS": {}}' >/root/pve.out || exit 1
   b=$EPOCHREALTIME
   echo $((${b/./} - ${a/./}))
 done
-grep -q '"changed"' /tmp/pve.out"#;
+grep -q '"changed"' /root/pve.out"#;
 
 /// A line of the table: what, its value, how it was measured.
 struct Row(&'static str, String, String);
@@ -108,7 +108,7 @@ fn time(what: impl FnOnce() -> Result<()>) -> Result<Duration> {
 
 /// Process time of the module, without Ansible and without ssh.
 fn info(lab: &Lab<'_>, node: Node, binary: &std::path::Path) -> Result<Duration> {
-    Cmd::new("docker").arg("cp").arg(binary).arg(format!("{}:/tmp/pve", node.container())).read()?;
+    Cmd::new("docker").arg("cp").arg(binary).arg(format!("{}:/root/pve", node.container())).read()?;
     let said = lab.succeed(node, &["bash", "-c", INFO, "info", &RUNS.to_string()])?;
     let runs = said.lines().map(|line| Ok(Duration::from_micros(line.trim().parse()?)));
     median(runs.collect::<Result<_>>()?).context("no run was timed")
