@@ -35,7 +35,8 @@ pub fn issue_ticket(host: &Host, user: &str) -> Result<String, String> {
 pub fn check_ticket(host: &Host, ticket: &str) -> Option<String> {
     let (plain, signed) = ticket.split_once("::")?;
     let (user, time) = plain.strip_prefix("PVE:")?.rsplit_once(':')?;
-    is_fresh(time).then_some(())?;
+    // A ticket that still waits for the second factor is nobody's.
+    (is_fresh(time) && !user.starts_with("!tfa!")).then_some(())?;
     let key = auth_key(host).ok()?;
     let public = UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key.public().as_ref());
     public.verify(plain.as_bytes(), &STANDARD.decode(signed).ok()?).ok()?;
@@ -64,6 +65,17 @@ pub fn check_csrf(host: &Host, user: &str, token: &str) -> bool {
     let Some((time, mac)) = token.split_once(':') else { return false };
     let (Ok(key), Ok(mac)) = (csrf_key(host), STANDARD_NO_PAD.decode(mac)) else { return false };
     is_fresh(time) && hmac::verify(&key, format!("{time}:{user}").as_bytes(), &mac).is_ok()
+}
+
+/// Whether a login with this password must show a second factor: of who has one in priv/tfa.cfg, and does not come
+/// with a ticket in the password's place, which is a whole login already (`PVE::API2::AccessControl`).
+pub fn needs_second_factor(host: &Host, user: &str, password: &str) -> bool {
+    let text = host.read_text("/etc/pve/priv/tfa.cfg").unwrap_or_default();
+    let config: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let kinds = config["users"][user].as_object();
+    let has_one =
+        kinds.is_some_and(|kinds| kinds.values().any(|list| list.as_array().is_some_and(|l| !l.is_empty())));
+    has_one && check_ticket(host, password).as_deref() != Some(user)
 }
 
 /// A password, or a ticket of the same user in its place. Only users that user.cfg lists and enables may log in,

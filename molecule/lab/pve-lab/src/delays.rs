@@ -19,10 +19,11 @@ pub enum Step {
     ConfigSpread,
     /// pmxcfs tries again to reach a corosync that was not up.
     CorosyncRetry,
-    /// Login of a joining node, key generation of a cluster, the stop of pve-cluster.
+    /// Login of a joining node, key generation of a cluster.
     JoinLogin,
-    StopCluster,
     CreateCluster,
+    /// pmxcfs between the signal to end and its end.
+    StopCluster,
     /// Making a certificate.
     Certificate,
     /// `pvedaemon restart` and `pveproxy restart`, which systemd runs to reload the two.

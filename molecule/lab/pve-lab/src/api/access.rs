@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::schema::{self, Kind, Param, optional, required};
 use super::{Answer, ApiError, Request};
-use crate::auth;
+use crate::{auth, corosync};
 
 const TICKET_SCHEMA: [Param; 6] = [
     required("username", Kind::Text),
@@ -27,15 +27,25 @@ pub fn login(request: &Request<'_>) -> Answer {
         return Err(ApiError::status(401, "authentication failure\n"));
     }
     let failed = |error: String| ApiError::die(format!("{error}\n"));
+    if auth::needs_second_factor(request.host, &user, password) {
+        // Half a ticket: good for nothing but the second step, which nobody takes here.
+        let ticket = auth::issue_ticket(request.host, "!tfa!%7B%22totp%22%3Atrue%7D").map_err(failed)?;
+        let csrf = auth::csrf_token(request.host, &user).map_err(failed)?;
+        let half = json!({ "username": user, "ticket": ticket, "CSRFPreventionToken": csrf, "NeedTFA": 1 });
+        return Ok(half.into());
+    }
     let ticket = auth::issue_ticket(request.host, &user).map_err(failed)?;
     let csrf = auth::csrf_token(request.host, &user).map_err(failed)?;
-    Ok(json!({
+    let mut answer = json!({
         "username": user,
         "ticket": ticket,
         "CSRFPreventionToken": csrf,
         "cap": capabilities(),
-    })
-    .into())
+    });
+    if let Some(state) = corosync::cluster_state(request.host) {
+        answer["clustername"] = state.name.into();
+    }
+    Ok(answer.into())
 }
 
 /// What root may do, as the answer to a login lists it.

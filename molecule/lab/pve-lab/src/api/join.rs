@@ -190,7 +190,6 @@ pub fn finish(host: &Host, task: &Task, material: &Value) -> Result<(), String> 
 pub fn finish_with_files(host: &Host, task: &Task) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     task.line("stopping pve-cluster service");
-    host.delays.take(Step::StopCluster);
     let stopped = host.run(&["systemctl", "stop", "pve-cluster"]);
     if !stopped.succeeded() {
         return Err(format!("can't stop pve-cluster service: {}", stopped.stderr.trim()));

@@ -57,7 +57,13 @@ fn locked<T>(host: &Host, work: impl FnOnce() -> Result<T, ApiError>) -> Result<
     if !corosync::has_quorum(host) {
         return Err(ApiError::die("cluster not ready - no quorum?\n"));
     }
-    lock::with_local_lock(host, || lock::with_cluster_lock(host, "file-corosync_conf", work))
+    // A single node has nobody to contend with, and could not give the cluster's lock back once its second node is
+    // listed (PVE/API2/ClusterConfig.pm, config_change_lock).
+    let is_alone = corosync::config(host).is_ok_and(|conf| conf.nodes().len() <= 1);
+    lock::with_local_lock(host, || match is_alone {
+        true => work(),
+        false => lock::with_cluster_lock(host, "file-corosync_conf", work),
+    })
 }
 
 /// Admits a node: writes it into corosync.conf and hands out what it needs.

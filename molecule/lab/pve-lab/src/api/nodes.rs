@@ -8,16 +8,16 @@ use crate::host::Host;
 use crate::tasks::{self, Upid};
 
 pub fn list(host: &Host) -> Answer {
-    let list: Vec<Value> = cluster::node_names(host)
+    let list: Vec<Value> = cluster::nodes(host)
         .into_iter()
-        .map(|node| {
+        .map(|(node, status)| {
             let mut map = Map::new();
             map.insert("id".to_owned(), format!("node/{node}").into());
             map.insert("node".to_owned(), node.as_str().into());
             if let Ok(fingerprint) = certificates::node_fingerprint(host, &node) {
                 map.insert("ssl_fingerprint".to_owned(), fingerprint.into());
             }
-            map.insert("status".to_owned(), "unknown".into());
+            map.insert("status".to_owned(), status.into());
             map.insert("type".to_owned(), "node".into());
             Value::Object(map)
         })

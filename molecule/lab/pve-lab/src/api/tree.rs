@@ -31,6 +31,10 @@ pub fn call(request: &Request<'_>) -> Answer {
             request.caller.require(host, "/", "Sys.Audit")?;
             cluster::status(host)
         }
+        ("GET", ["cluster", "ha", "status", "current"]) => {
+            request.caller.require(host, "/", "Sys.Audit")?;
+            cluster::ha_status(host)
+        }
         ("GET", ["cluster", "resources"]) => cluster::resources(host),
         ("PUT", ["cluster", "options"]) => settings::change_options(request),
         ("POST", ["storage"]) => settings::add_storage(request),

@@ -100,6 +100,10 @@ impl Client {
             ("password".to_owned(), password.to_owned()),
         ]);
         let answer = self.request("POST", "/access/ticket", &params)?;
+        if answer["ticket"].as_str().is_some_and(|ticket| ticket.starts_with("PVE:!tfa!")) {
+            // The sentence of PVE::APIClient::LWP; a terminal to type a code into is not emulated.
+            return Err(failed("TFA-enabled login currently works only with a TTY."));
+        }
         let text = |key: &str| answer[key].as_str().map(str::to_owned);
         self.login = text("ticket").zip(text("CSRFPreventionToken"));
         Ok(())

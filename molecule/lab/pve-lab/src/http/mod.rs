@@ -2,7 +2,7 @@
 
 pub mod client;
 mod gate;
-mod message;
+pub mod message;
 mod proxy;
 pub mod server;
 mod tls;

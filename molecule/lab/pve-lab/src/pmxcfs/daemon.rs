@@ -1,6 +1,7 @@
 //! The process `pmxcfs`: options, the mount, the daemon in the background, and its end.
 
-use std::io::{BufRead, BufReader, Write};
+use std::fs::OpenOptions;
+use std::io::{BufRead, BufReader, Read, Seek, Write};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use super::cfs::Cfs;
 use super::monitor;
 use super::operations::CfsFuse;
+use crate::delays::Step;
 use crate::host::Host;
 
 const MOUNT_POINT: &str = "/etc/pve";
@@ -37,20 +39,38 @@ pub fn run(host: Host, args: &[String]) -> ExitCode {
     }
 }
 
-/// Starts itself anew in the foreground and waits until that one has mounted.
+/// Starts itself anew in the foreground and waits until that one has mounted. What it says until then is passed on;
+/// later it has nobody to speak to, and keeps none of the caller's streams.
 fn start_in_background(force_local: bool) -> ExitCode {
-    let mut command = Command::new("/usr/bin/pmxcfs");
-    command.arg("-f").stdin(Stdio::null()).stdout(Stdio::piped()).current_dir("/");
-    if force_local {
-        command.arg("-l");
+    match background(force_local) {
+        Ok((is_ready, said)) => {
+            eprint!("{said}");
+            if is_ready { ExitCode::SUCCESS } else { ExitCode::from(255) }
+        }
+        Err(error) => {
+            eprintln!("[main] crit: {error}");
+            ExitCode::from(255)
+        }
     }
-    std::os::unix::process::CommandExt::process_group(&mut command, 0);
-    let ready = command.spawn().ok().and_then(|mut child| {
-        let mut line = String::new();
-        BufReader::new(child.stdout.take()?).read_line(&mut line).ok()?;
-        (line == "ready\n").then_some(())
-    });
-    if ready.is_some() { ExitCode::SUCCESS } else { ExitCode::from(255) }
+}
+
+fn background(force_local: bool) -> std::io::Result<(bool, String)> {
+    // A file, and not a pipe: nobody reads on once this process has ended.
+    let path = format!("/run/pmxcfs-{}.said", std::process::id());
+    let mut said = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    let mut command = Command::new("/usr/bin/pmxcfs");
+    command.arg("-f").args(force_local.then_some("-l")).current_dir("/");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(said.try_clone()?);
+    let mut child = std::os::unix::process::CommandExt::process_group(&mut command, 0).spawn()?;
+    let mut line = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        BufReader::new(stdout).read_line(&mut line)?;
+    }
+    let mut text = String::new();
+    said.rewind()?;
+    said.read_to_string(&mut text)?;
+    Ok((line == "ready\n", text))
 }
 
 fn serve(host: Host, force_local: bool) -> anyhow::Result<()> {
@@ -79,6 +99,7 @@ fn serve(host: Host, force_local: bool) -> anyhow::Result<()> {
     println!("ready");
     std::io::stdout().flush()?;
     wait_for_end(&session)?;
+    host.delays.take(Step::StopCluster);
     detach_stale(&mount_point);
     let _ = host.remove(PID_FILE);
     Ok(())
