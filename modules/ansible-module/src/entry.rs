@@ -46,8 +46,16 @@ pub fn main(modules: &[&'static Module]) -> ! {
         Some(option) if option.starts_with("--") => {
             emit::fail(format!("unknown option {option:?}: see {program} --help"))
         }
+        Some(word) if named.is_none() && is_misspelt_name(word) => {
+            emit::fail(format!("there is no module {word:?}: {}", names(modules)))
+        }
         Some(source) => run(modules, named, called_by, source),
     }
+}
+
+/// A word that can be neither a file of arguments nor standard input.
+fn is_misspelt_name(word: &str) -> bool {
+    word != "-" && !word.contains('/') && !Path::new(word).exists()
 }
 
 fn show(text: &str) -> ! {
@@ -66,8 +74,24 @@ fn names(modules: &[&Module]) -> String {
     format!("this program has {}", names.join(", "))
 }
 
+/// Runs one module with arguments that a program made of its own command line, or tells what is wrong with that.
+pub fn main_with(module: &'static Module, args: Result<Map<String, Value>, String>) -> ! {
+    interrupt::install();
+    let raw = args.unwrap_or_else(|msg| emit::fail(msg));
+    serve(&[module], Some(module), module.spec.name, raw)
+}
+
 fn run(modules: &[&'static Module], named: Option<&'static Module>, called_by: &str, source: &str) -> ! {
-    let mut raw = input::read(source).unwrap_or_else(|failure| end_early(failure));
+    let raw = input::read(source).unwrap_or_else(|failure| end_early(failure));
+    serve(modules, named, called_by, raw)
+}
+
+fn serve(
+    modules: &[&'static Module],
+    named: Option<&'static Module>,
+    called_by: &str,
+    mut raw: Map<String, Value>,
+) -> ! {
     let mut invocation = Invocation::from_raw(&mut raw).unwrap_or_else(|failure| end_early(failure));
     let wanted =
         if invocation.module_name.is_empty() { None } else { find(modules, &invocation.module_name) };

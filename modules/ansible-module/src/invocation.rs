@@ -56,7 +56,13 @@ impl Invocation {
     /// # Errors
     /// The type and the table disagree: a defect of the module, said as one.
     pub fn args<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_value(Value::Object(self.params.clone())).map_err(|error| {
+        // By way of a text, as everything else is read that has a type: a second reader of each type, for values,
+        // would stand in the binary only for this.
+        let read = || -> serde_json::Result<T> {
+            let text = zeroize::Zeroizing::new(serde_json::to_string(&self.params)?);
+            serde_json::from_str(&text)
+        };
+        read().map_err(|error| {
             Failure::new(format!(
                 "internal error in {}: checked arguments do not fit the module's type: {error}: please report it",
                 self.module_name

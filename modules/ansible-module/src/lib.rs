@@ -23,7 +23,7 @@ pub mod soundness;
 mod spec;
 pub mod validate;
 
-pub use entry::main;
+pub use entry::{main, main_with};
 pub use invocation::{Invocation, Module};
 pub use manual::{Attribute, Ret, SeeAlso, Spec, Support};
 pub use outcome::{DeprecationNotice, Diff, Failure, Outcome};

@@ -260,6 +260,8 @@ fn the_module_is_found_by_every_name_ansible_gives_it() {
     std::os::unix::fs::symlink(probe(), &other).expect("linked");
     let output = Command::new(&other).arg(&arguments).output().expect("runs");
     assert_eq!(only_object(&output)["msg"], "no module \"other\" here: this program has probe, blind");
+    let output = Command::new(&other).args(["prope", "--help"]).output().expect("runs");
+    assert_eq!(only_object(&output)["msg"], "there is no module \"prope\": this program has probe, blind");
 }
 
 #[test]

@@ -7,12 +7,16 @@ mod calling;
 #[cfg(test)]
 mod forming;
 pub mod operating;
+pub mod pve_audit_info;
 pub mod pve_cluster_create;
 pub mod pve_cluster_info;
 pub mod pve_cluster_join;
 pub mod pve_cluster_member;
 pub mod pve_cluster_plan;
+pub mod pve_cluster_reset;
 pub mod pve_cluster_validate;
+pub mod pve_join_credential;
+pub mod pve_join_credential_info;
 pub mod pve_preflight;
 pub mod ranges;
 pub mod steps;
@@ -26,5 +30,9 @@ pub static MODULES: &[&Module] = &[
     &pve_cluster_join::MODULE,
     &pve_cluster_member::MODULE,
     &pve_cluster_validate::MODULE,
+    &pve_join_credential::MODULE,
+    &pve_join_credential_info::MODULE,
+    &pve_cluster_reset::MODULE,
     &pve_preflight::MODULE,
+    &pve_audit_info::MODULE,
 ];

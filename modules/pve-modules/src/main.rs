@@ -1,12 +1,16 @@
-//! The one multi-call binary: runs the module that is named, or an operation apart from the module that began it.
+//! The one multi-call binary: runs the module that is named, an operation apart from the module that began it, or
+//! the answer to the key of a join token.
 
+use std::io::Read;
 use std::process::ExitCode;
 
-use pve::Node;
-use pve::operation;
+use pve::credential::{answer, password};
+use pve::{Node, operation};
+use pve_modules::pve_audit_info;
+use pve_modules::pve_cluster_join::{self, token_file};
 
 fn main() -> ExitCode {
-    let words: Vec<String> = std::env::args().take(3).collect();
+    let words: Vec<String> = std::env::args().take(32).collect();
     match words.as_slice() {
         [_, command, id] if command == operation::COMMAND => match operation::run_unit(&Node::real(), id) {
             Ok(()) => ExitCode::SUCCESS,
@@ -15,6 +19,36 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        _ => ansible_module::main(pve_modules::MODULES),
+        [_, command] if command == password::COMMAND => match password::restore_as_unit(&Node::real()) {
+            Ok(told) => {
+                println!("{told}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        [_, command, id] if command == answer::COMMAND => {
+            let mut question = String::new();
+            let read = std::io::stdin().lock().take(answer::LIMIT).read_to_string(&mut question);
+            let question = read.map_or("", |_| question.as_str());
+            let reply = answer::answer(&Node::real(), id, question);
+            println!("{}", serde_json::json!(reply));
+            ExitCode::from(u8::from(!reply.ok))
+        }
+        [_, command, verb] if command == "audit" && verb == "verify" => {
+            match pve_audit_info::verify(&Node::real()) {
+                Ok(is_good) => ExitCode::from(u8::from(!is_good)),
+                Err(error) => {
+                    eprintln!("{error:#}");
+                    ExitCode::from(2)
+                }
+            }
+        }
+        words => match token_file::arguments(&Node::real(), words) {
+            Some(args) => ansible_module::main_with(&pve_cluster_join::MODULE, args),
+            None => ansible_module::main(pve_modules::MODULES),
+        },
     }
 }

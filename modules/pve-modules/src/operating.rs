@@ -4,17 +4,30 @@
 use std::time::Duration;
 
 use ansible_module::{Failure, Outcome};
+use pve::audit::{self, Entry, Origin};
 use pve::facts::NodeFacts;
 use pve::gather::gather;
 use pve::observe::LinkAddress;
 use pve::operation::{self, Failed, Kind, Report, Standing, State, Work};
 use pve::{Deadline, Node};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::steps::Steps;
 
 /// How long each small program may take while facts are gathered.
 const TOOL_LIMIT: Duration = Duration::from_secs(10);
+
+/// What an audit trail that can't be written means.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Audit {
+    /// Nothing is done.
+    #[default]
+    Required,
+    /// It is done with a warning.
+    BestEffort,
+}
 
 /// One run of a module over a node.
 pub struct Session<'a> {
@@ -26,8 +39,12 @@ pub struct Session<'a> {
     pub warnings: Vec<String>,
     /// The same operation was under way and has ended well.
     pub attached: Option<Report>,
+    /// What an audit trail that can't be written means.
+    pub audit: Audit,
     /// In check mode: an operation of an earlier run that has not ended, so that facts mean little.
     pub unsettled: Option<String>,
+    /// What the audit log says of an attempt that is refused; nothing in check mode.
+    attempt: Option<Entry>,
     steps: Steps,
     done: Vec<Value>,
     timeout: Duration,
@@ -50,7 +67,9 @@ impl<'a> Session<'a> {
             facts: NodeFacts::default(),
             warnings: Vec::new(),
             attached: None,
+            audit: Audit::Required,
             unsettled: None,
+            attempt: (!is_check).then(|| Entry { operation: kind.word().to_owned(), ..Entry::default() }),
             steps: Steps::start(node),
             done: Vec::new(),
             timeout,
@@ -73,6 +92,15 @@ impl<'a> Session<'a> {
         Ok(session)
     }
 
+    /// Says what is attempted, for the audit log.
+    pub fn about(&mut self, cluster: &str, method: Option<&str>, subjects: Vec<String>) {
+        if let Some(attempt) = &mut self.attempt {
+            cluster.clone_into(&mut attempt.cluster);
+            attempt.method = method.map(str::to_owned);
+            attempt.subjects = subjects;
+        }
+    }
+
     /// Runs a step that only reads.
     pub fn look<T>(
         &mut self,
@@ -80,11 +108,18 @@ impl<'a> Session<'a> {
         step: impl FnOnce(&Node) -> anyhow::Result<T>,
     ) -> Result<T, Failure> {
         let node = self.node;
-        self.steps.attempt(node, name, || step(node)).map_err(|error| self.failure(error))
+        self.steps.attempt(node, name, || step(node)).map_err(|error| self.refused(self.failure(error)))
     }
 
     /// Runs an operation with the time that is left.
     pub fn perform(&mut self, work: Work) -> Result<Value, Failure> {
+        match (pve::audit::ensure_writable(self.node), self.audit) {
+            (Err(error), Audit::Required) => return Err(self.failure(error)),
+            (Err(error), Audit::BestEffort) => self.warnings.push(format!("not audited: {error:#}")),
+            (Ok(()), _) => {}
+        }
+        // From here on the operation writes its own line.
+        self.attempt = None;
         let left = self.deadline.left(self.node).max(Duration::from_secs(1));
         match operation::perform(self.node, work, left) {
             Ok(report) => {
@@ -93,6 +128,11 @@ impl<'a> Session<'a> {
             }
             Err(error) => Err(self.failure(error)),
         }
+    }
+
+    /// When the whole must have ended.
+    pub fn deadline(&self) -> Deadline {
+        self.deadline
     }
 
     /// Seconds of the whole operation.
@@ -106,7 +146,24 @@ impl<'a> Session<'a> {
             [only] => format!("{what}: {only}"),
             _ => format!("{what}:\n- {}", faults.join("\n- ")),
         };
-        self.failure(anyhow::anyhow!(text)).with("faults", faults)
+        self.refused(self.failure(anyhow::anyhow!(text)).with("faults", faults))
+    }
+
+    /// A line in the audit log for an attempt that was refused before anything changed: a wrong password is worth one.
+    /// It does not say why, since a reason is free text.
+    fn refused(&self, failure: Failure) -> Failure {
+        let Some(attempt) = self.attempt.clone() else { return failure };
+        let entry = Entry {
+            node: self.facts.node.clone(),
+            who: Origin::of(self.node),
+            result: "refused".to_owned(),
+            duration: self.steps.elapsed(self.node),
+            ..attempt
+        };
+        match audit::append(self.node, entry) {
+            Ok(()) => failure,
+            Err(error) => failure.warn(format!("the refusal is not in the audit log: {error:#}")),
+        }
     }
 
     /// A failure with the steps of the operation, and what it left.

@@ -15,6 +15,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("timeout", 1, 86400),
     ("token_coefficient", 0, 60000),
     ("votes", 0, 1000),
+    ("wave_limit", 1, 1024),
 ];
 /// What other modules returned is not what the user wrote.
 const RETURNED: [&str; 2] = ["info", "views"];

@@ -112,6 +112,16 @@ pub const ATTACHED: Ret = Ret::new(
     &["The same operation was under way, begun by an earlier run; this run waited for its end."],
 );
 
+/// What an audit trail that can't be written means.
+pub const AUDIT: Opt = Opt::new(
+    "audit",
+    Kind::Str,
+    &["With V(required) nothing is done where no line can be written to C(/var/log/pve-cluster-audit.jsonl), as on a \
+       full disk. With V(best_effort) it is done all the same, with a warning."],
+)
+.default_text("required")
+.choices(&["required", "best_effort"]);
+
 /// Id of an operation.
 pub const OPERATION: Ret =
     Ret::new("operation", Kind::Str, &["Id of the operation's journal in C(/var/lib/sddc-pve/operations)."])

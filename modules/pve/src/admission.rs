@@ -92,6 +92,24 @@ impl Standing {
             has_qdevice: conf.has_qdevice(),
         })
     }
+
+    /// Votes that are expected, and those that are online.
+    pub fn votes(&self) -> (u32, u32) {
+        let online = self.nodes.iter().filter(|node| self.online.contains(&node.name));
+        (self.nodes.iter().map(|node| node.votes).sum(), online.map(|node| node.votes).sum())
+    }
+
+    /// Whether this is a cluster of one: its second node, with one vote, cannot be admitted without losing quorum
+    /// until it is up, and is admitted all the same.
+    pub fn is_alone(&self) -> bool {
+        self.nodes.len() == 1
+    }
+
+    /// Votes that may be admitted together and come up later, while those that are online stay quorate.
+    pub fn room(&self) -> i64 {
+        let (expected, online) = self.votes();
+        2 * i64::from(online) - i64::from(expected) - 1
+    }
 }
 
 /// Decides for each node; the error names every reason against the request.
@@ -197,20 +215,25 @@ fn gate_faults(standing: &Standing, decision: &Decision) -> Vec<String> {
             down.join(", ")
         ));
     }
-    let votes_of = |is_counted: &dyn Fn(&ConfNode) -> bool| -> i64 {
-        standing.nodes.iter().filter(|node| is_counted(node)).map(|node| i64::from(node.votes)).sum()
-    };
-    let expected = votes_of(&|_| true);
-    let online = votes_of(&|node| standing.online.contains(&node.name));
-    let admitted: i64 = decision.admit.iter().map(|node| i64::from(node.votes.unwrap_or(1))).sum();
-    let is_second = standing.nodes.len() == 1 && decision.admit.len() == 1 && admitted == 1;
-    if admitted > 2 * online - expected - 1 && !is_second {
+    let (expected, online) = standing.votes();
+    let admitted: u32 = decision.admit.iter().map(|node| node.votes.unwrap_or(1)).sum();
+    let is_second = standing.is_alone() && decision.admit.len() == 1 && admitted == 1;
+    if i64::from(admitted) > standing.room() && !is_second {
         faults.push(format!(
             "admitting {admitted} votes beside {online} online of {expected} expected would cost quorum until the \
              new nodes are up: admit fewer at a time"
         ));
     }
     faults
+}
+
+/// Why the first admission beside this node must not be while high availability is active here.
+pub fn ha_fault(is_ha_active: bool, standing: &Standing) -> Option<String> {
+    (is_ha_active && standing.nodes.len() == 1).then(|| {
+        "high availability is active on this node, and admitting its second node takes quorum away until that node is \
+         up: this node could fence itself; stop the HA resources first"
+            .to_owned()
+    })
 }
 
 fn difference(listed: &ConfNode, wanted: &Newcomer) -> Option<String> {

@@ -1,4 +1,4 @@
-//! Base64 with padding (RFC 4648), as PEM and ssh keys use it.
+//! Base64 with padding (RFC 4648), as PEM and ssh keys use it, and its form for addresses.
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -37,6 +37,20 @@ pub fn decode(text: &str) -> Option<Vec<u8>> {
         bytes.extend_from_slice(&group.to_be_bytes()[1..chunk.len()]);
     }
     Some(bytes)
+}
+
+/// Encodes for places where `+`, `/` and `=` are in the way (RFC 4648, section 5, without padding).
+pub fn encode_url(bytes: &[u8]) -> String {
+    encode(bytes).trim_end_matches('=').replace('+', "-").replace('/', "_")
+}
+
+/// Decodes what `encode_url` wrote; `None` when it is nothing of the kind.
+pub fn decode_url(text: &str) -> Option<Vec<u8>> {
+    if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
+        return None;
+    }
+    let padding = "=".repeat((4 - text.len() % 4) % 4);
+    decode(&(text.replace('-', "+").replace('_', "/") + &padding))
 }
 
 #[cfg(test)]

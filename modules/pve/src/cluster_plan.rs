@@ -6,6 +6,7 @@
 
 mod forecast;
 mod joins;
+mod links;
 mod members;
 mod report;
 
@@ -16,7 +17,8 @@ use serde::Serialize;
 use crate::corosync_conf::{CorosyncConf, NewCluster};
 use crate::facts::{ClusterState, NodeFacts, SEPARATE};
 use crate::inventory::{self, WantedNode};
-pub use forecast::Forecast;
+use crate::network::Network;
+pub use forecast::{Forecast, Votes};
 pub use report::lines;
 
 /// What one node does.
@@ -53,10 +55,14 @@ pub struct Request {
     pub primary: Option<String>,
     /// `token_coefficient` of a new cluster, in milliseconds.
     pub token_coefficient: Option<u32>,
+    /// Network of each link whose addresses the inventory leaves to the nodes.
+    pub link_networks: Vec<(u8, Network)>,
+    /// The most nodes that may join together; as many as quorum allows when absent.
+    pub wave_limit: Option<usize>,
 }
 
 /// The plan.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// What each node of the request does, in the inventory's order.
     pub decisions: Vec<(String, Decision)>,
@@ -64,9 +70,13 @@ pub struct Plan {
     pub primary: Option<String>,
     /// Who joins, in this order.
     pub joins: Vec<String>,
+    /// The same in waves: the nodes of one are admitted together and then started together.
+    pub waves: Vec<Vec<String>>,
+    /// The nodes as they were asked for, with the links that were chosen.
+    pub nodes: Vec<WantedNode>,
     /// Members already, those that the inventory does not know among them.
     pub members: Vec<String>,
-    /// Votes and quorum before and after each step.
+    /// Votes and quorum before and after the creation and each wave.
     pub forecast: Vec<Forecast>,
     /// Config version of the cluster as it is; 0 without one.
     pub config_version: u64,
@@ -98,9 +108,12 @@ type Decided = BTreeMap<String, Decision>;
 pub fn plan(request: &Request) -> Plan {
     let mut plan = Plan::default();
     let mut decided = Decided::new();
+    let mut request = request.clone();
+    links::choose(&mut request, &mut decided);
+    let request = &request;
     let faults: Vec<String> = inventory::cluster_name_fault(&request.cluster_name)
         .into_iter()
-        .chain(inventory::findings(&request.nodes))
+        .chain(inventory::findings(&links::known(request)))
         .collect();
     if !faults.is_empty() {
         let reason = format!("the inventory contradicts itself: {}: correct it first", faults.join("; "));
@@ -116,8 +129,12 @@ pub fn plan(request: &Request) -> Plan {
             for node in &request.nodes {
                 members::decide(node, &cluster, &mut decided, &mut plan.notes);
             }
+            // Members whose join died late: nothing of the cluster changes when they finish it.
             let unfinished = decided.iter().filter(|(_, decision)| decision.action == Action::Join);
-            plan.joins = unfinished.map(|(name, _)| name.clone()).collect();
+            for (name, _) in unfinished {
+                plan.joins.push(name.clone());
+                plan.waves.push(vec![name.clone()]);
+            }
             plan.members = cluster.members();
             plan.primary = Some(cluster.primary.name.clone());
             plan.conf_before = cluster.view.text.clone();
@@ -128,6 +145,12 @@ pub fn plan(request: &Request) -> Plan {
         members::Found::Conflict(reason) => refuse_all(request, &mut decided, &reason),
     }
     settle(request, decided, &mut plan);
+    let without_info = |node: &WantedNode| WantedNode {
+        version: node.version().map(str::to_owned),
+        info: None,
+        ..node.clone()
+    };
+    plan.nodes = request.nodes.iter().map(without_info).collect();
     plan
 }
 
@@ -199,7 +222,6 @@ fn plan_creation(request: &Request, decided: &mut Decided, plan: &mut Plan) {
     };
     decided.insert(primary.name.clone(), Decision { action: Action::Create, reason: reason.to_owned() });
     plan.primary = Some(primary.name.clone());
-    plan.forecast.push(Forecast::creation(&primary.name, &conf));
     joins::plan_joins_into(request, primary, conf, decided, plan);
 }
 

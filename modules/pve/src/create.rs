@@ -10,8 +10,9 @@ use serde_json::{Value, json};
 use crate::gather::{AUTHKEY, LOCAL_CONF, SHARED_CONF};
 use crate::observe::{self, LinkAddress, View};
 use crate::operation::Run;
+use crate::separation::separate;
 use crate::snapshot::{self, Snapshot};
-use crate::{Cmd, Node, Progress, sshd};
+use crate::{Cmd, Node, sshd};
 
 /// The longest cluster name PVE takes.
 pub const NAME_LENGTH: usize = 15;
@@ -28,7 +29,6 @@ const TOUCHED: [&str; 8] = [
 ];
 /// How long a corosync that runs may take to be quorate with itself.
 const SETTLING: Duration = Duration::from_secs(10);
-const SERVICE_TIME: Duration = Duration::from_secs(60);
 
 /// The cluster that is wanted.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -117,6 +117,16 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
         );
         Ok(((), output.tail().replace('\n', " | ")))
     })?;
+    run.step("wait for corosync", |run| {
+        observe::wait_until_votes_suffice(run.node, run.deadline)?;
+        // PVE starts pmxcfs before corosync (the units' order). One that found no corosync looks again only seconds
+        // later (pmxcfs: loop.c); started anew it finds it at once.
+        if observe::is_pmxcfs_quorate(run.node)? {
+            return Ok(((), "quorate, and so is pmxcfs".to_owned()));
+        }
+        observe::systemctl(run.node, &["restart", "pve-cluster"], run.deadline.left(run.node))?;
+        Ok(((), "quorate; pve-cluster was restarted".to_owned()))
+    })?;
     let view = run.step("wait for quorum", |run| {
         let view = observe::wait_until_quorate(run.node, &request.cluster_name, &[], run.deadline)?;
         observe::wait_until_writable(run.node, run.deadline)?;
@@ -184,7 +194,10 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
     if is_begun && is_made {
         let forget_hosts = run.marked("had_known_hosts") == Some("no");
         run.step("separate this node again", |run| {
-            separate(run, forget_hosts)?;
+            separate(run, |node| match forget_hosts {
+                true => node.remove(KNOWN_HOSTS).map(drop),
+                false => Ok(()),
+            })?;
             Ok(((), "as pvecm's manual says".to_owned()))
         })?;
     }
@@ -200,45 +213,6 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
     })?;
     snapshot::discard(run.node, &id)?;
     Ok(true)
-}
-
-/// "Separate a node without reinstalling" of pvecm's manual: pmxcfs in local mode lets the shared
-/// configuration be removed without quorum.
-fn separate(run: &mut Run<'_>, forget_hosts: bool) -> anyhow::Result<()> {
-    let node = run.node;
-    observe::systemctl(node, &["stop", "pve-cluster", "corosync"], SERVICE_TIME)?;
-    // It goes on in the background and may keep the streams: its mount tells when it is ready.
-    node.run_ok(&Cmd::new("pmxcfs", ["-l"], Duration::from_secs(3)))?;
-    run.deadline.wait(node, "pmxcfs in local mode", Duration::from_millis(100), || {
-        Ok(if node.exists("/etc/pve/.members") {
-            Progress::Done(())
-        } else {
-            Progress::Pending("/etc/pve is empty".to_owned())
-        })
-    })?;
-    node.remove(SHARED_CONF)?;
-    if forget_hosts {
-        node.remove(KNOWN_HOSTS)?;
-    }
-    for path in [LOCAL_CONF, AUTHKEY] {
-        node.remove(path)?;
-    }
-    node.run_ok(&Cmd::new("killall", ["pmxcfs"], SERVICE_TIME))?;
-    run.deadline.wait(node, "pmxcfs in local mode to end", Duration::from_millis(100), || {
-        Ok(if node.exists("/etc/pve/.members") {
-            Progress::Pending("/etc/pve is still mounted".to_owned())
-        } else {
-            Progress::Done(())
-        })
-    })?;
-    observe::systemctl(node, &["start", "pve-cluster"], SERVICE_TIME)?;
-    let _ = observe::systemctl(node, &["reset-failed", "corosync"], SERVICE_TIME);
-    run.deadline.wait(node, "pmxcfs to be mounted again", Duration::from_millis(100), || {
-        Ok(match node.read("/etc/pve/.members")? {
-            Some(_) => Progress::Done(()),
-            None => Progress::Pending("/etc/pve is empty".to_owned()),
-        })
-    })
 }
 
 #[cfg(test)]

@@ -92,6 +92,9 @@ pub struct Address {
     pub address: String,
     /// Prefix length.
     pub prefix: u8,
+    /// MTU of the interface.
+    #[serde(default)]
+    pub mtu: Option<u32>,
 }
 
 /// The cluster's corosync.conf in short.

@@ -21,7 +21,7 @@ use std::time::{Duration, SystemTime};
 pub use machine::{FakeUnit, Machine, Port};
 
 use crate::https::{Exchange, HttpsError, Reply};
-use crate::{Cmd, Host, Node, Output, RunError};
+use crate::{Cmd, Host, Node, Output, Partner, RunError};
 
 /// What a hook makes of a program: `None` leaves it to the next hook and the model.
 pub type Hook = Box<dyn FnMut(&mut Machine, &Cmd) -> Option<Result<Output, RunError>> + Send>;
@@ -130,6 +130,20 @@ impl Host for FakeHost {
             }
         }
         let answer = programs::run(&mut machine, cmd);
+        machine.settle();
+        answer
+    }
+
+    fn converse(&self, cmd: &Cmd, partner: &mut Partner<'_>) -> Result<Output, RunError> {
+        let mut machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        machine.calls.push(cmd.line());
+        for hook in self.0.hooks.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
+            if let Some(answer) = hook(&mut machine, cmd) {
+                machine.settle();
+                return answer;
+            }
+        }
+        let answer = pve::converse(&mut machine, cmd, partner);
         machine.settle();
         answer
     }

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::corosync_conf::{ConfNode, NewLink};
 use crate::facts::NodeFacts;
 use crate::order::sort_short_by_key;
 
 /// A node of the wanted cluster.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct WantedNode {
     /// Node name.
@@ -21,17 +21,21 @@ pub struct WantedNode {
     /// Its links; link 0 on `address` where none is given.
     pub links: Option<Vec<WantedLink>>,
     /// Wanted node id; the next free one where none is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub nodeid: Option<u32>,
     /// Votes; 1 where nothing is given.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub votes: Option<u32>,
     /// Version of pve-manager, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
     /// What was gathered from it; absent when it could not be reached or was not asked.
+    #[serde(skip_serializing)]
     pub info: Option<Box<NodeFacts>>,
 }
 
 /// A link of a wanted node.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(default)]
 pub struct WantedLink {
     /// Its number.
@@ -39,6 +43,7 @@ pub struct WantedLink {
     /// The node's address on it.
     pub address: String,
     /// `knet_link_priority`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub priority: Option<u32>,
 }
 

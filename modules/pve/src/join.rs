@@ -5,8 +5,10 @@
 mod api;
 mod brokered;
 pub mod check;
+mod expect;
 mod finish;
 mod rollback;
+pub(crate) mod token;
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -22,8 +24,10 @@ use crate::observe::{self, LinkAddress};
 use crate::operation::Run;
 use crate::snapshot::{self, Snapshot};
 use crate::{Node, seal, sshd};
+use finish::Api;
 pub use finish::is_complete;
 pub use rollback::undo;
+pub use token::{TokenJoin, question};
 
 /// pmxcfs' database, with what SQLite keeps beside it.
 const DATABASE: [&str; 3] = [
@@ -57,6 +61,8 @@ pub struct Request {
     pub links: Vec<LinkAddress>,
     /// Nodes the cluster had before.
     pub nodes_before: usize,
+    /// Whether the join ends only when the API serves the new certificate.
+    pub wait_for_api: bool,
     /// The way in.
     pub how: How,
 }
@@ -70,13 +76,17 @@ pub enum How {
         /// The sealed text.
         material: String,
     },
-    /// With root's password, proved before, over a member's API.
+    /// With a token, which a member takes over ssh.
+    Token(TokenJoin),
+    /// With root's password or a ticket, proved before, over a member's API.
     Api {
+        /// Which of them.
+        secret: ApiSecret,
         /// The member.
         peer: IpAddr,
         /// Its certificate.
         fingerprint: Fingerprint,
-        /// Root's password there.
+        /// Root's password there, or a ticket in its place.
         #[serde(serialize_with = "expose")]
         password: SecretString,
         /// Node id; the lowest free one when none is given.
@@ -88,17 +98,44 @@ pub enum How {
     Finish,
 }
 
+/// What proves root to a member's API.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum ApiSecret {
+    /// Root's password.
+    Password,
+    /// A ticket.
+    Ticket,
+    /// Root's password, typed at a terminal where it is asked for.
+    Dialogue,
+}
+
 impl Request {
     /// What the operation is about: the same for every method, since it is the same join.
     pub fn target(&self) -> String {
         target(&self.node, &self.cluster_name)
     }
 
+    /// What is to be had undone elsewhere when this join was undone here.
+    pub(crate) fn take_back(&self) -> Option<token::TakeBack> {
+        let How::Token(how) = &self.how else { return None };
+        Some(token::TakeBack { node: self.node.clone(), links: self.links.clone(), how: how.clone() })
+    }
+
+    /// Name of the credential, for the records.
+    pub fn credential(&self) -> Option<String> {
+        let How::Token(how) = &self.how else { return None };
+        crate::credential::token::Token::parse(&how.token).ok().map(|token| token.id)
+    }
+
     /// The method's word.
     pub fn method(&self) -> &'static str {
         match self.how {
             How::Brokered { .. } => "brokered",
-            How::Api { .. } => "api",
+            How::Token(_) => "token",
+            How::Api { secret: ApiSecret::Password, .. } => "api",
+            How::Api { secret: ApiSecret::Ticket, .. } => "ticket",
+            How::Api { secret: ApiSecret::Dialogue, .. } => "expect",
             How::Finish => "finish",
         }
     }
@@ -113,6 +150,7 @@ pub fn target(node: &str, cluster_name: &str) -> String {
 pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
     run.mark("nodes_before", &request.nodes_before.to_string())?;
     run.mark("cluster_name", &request.cluster_name)?;
+    let api = if request.wait_for_api { Api::Awaited } else { Api::Begun };
     if !matches!(request.how, How::Finish) {
         run.step("take a snapshot", |run| {
             let id = run.id().to_owned();
@@ -129,15 +167,21 @@ pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
         })?;
     }
     match &request.how {
-        How::Brokered { material } => brokered::run(run, &request, material)?,
-        How::Api { peer, fingerprint, password, nodeid, votes } => {
-            let options =
-                api::Options { peer: *peer, fingerprint: *fingerprint, nodeid: *nodeid, votes: *votes };
-            api::run(run, &request, &options, password)?;
+        How::Brokered { material } => brokered::run(run, &request, material, api)?,
+        How::Token(how) => token::run(run, &request, how, api)?,
+        How::Api { secret, peer, fingerprint, password, nodeid, votes } => {
+            let options = api::Options {
+                secret: *secret,
+                peer: *peer,
+                fingerprint: *fingerprint,
+                nodeid: *nodeid,
+                votes: *votes,
+            };
+            api::run(run, &request, &options, password, api)?;
         }
         How::Finish => {
             finish::wait_for_membership(run, &request.cluster_name, &request.node)?;
-            finish::complete(run, &request.node)?;
+            finish::complete(run, &request.node, api)?;
         }
     }
     conclude(run, &request.cluster_name, &request.node)
@@ -184,7 +228,7 @@ pub fn finish_after_crash(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
     }
     let name = observe::own_name(run.node)?;
     finish::wait_for_membership(run, &cluster_name, &name)?;
-    finish::complete(run, &name)?;
+    finish::complete(run, &name, Api::Awaited)?;
     conclude(run, &cluster_name, &name).map(Some)
 }
 

@@ -20,13 +20,9 @@ pub fn resolve(node: &Node, name: &str, timeout: Duration) -> anyhow::Result<Vec
 
 /// Reads `getent ahosts`: a line for each address and socket type.
 pub fn parse(text: &str) -> Vec<String> {
-    let mut addresses: Vec<String> = Vec::new();
-    for address in text.lines().filter_map(|line| line.split_whitespace().next()) {
-        if !addresses.iter().any(|known| known == address) {
-            addresses.push(address.to_owned());
-        }
-    }
-    addresses
+    let mut seen = std::collections::BTreeSet::new();
+    let addresses = text.lines().filter_map(|line| line.split_whitespace().next());
+    addresses.filter(|address| seen.insert(*address)).map(str::to_owned).collect()
 }
 
 /// Host name up to the first dot, which is PVE's node name (`PVE::INotify::nodename`).

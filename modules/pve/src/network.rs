@@ -1,8 +1,11 @@
 //! The node's own addresses (`ip -json address`) and the state of an interface (/sys/class/net).
 
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Deserialize;
 
 use crate::facts::Address;
@@ -11,6 +14,7 @@ use crate::{Cmd, Node};
 #[derive(Deserialize)]
 struct Interface {
     ifname: String,
+    mtu: Option<u32>,
     #[serde(default)]
     flags: Vec<String>,
     #[serde(default)]
@@ -36,9 +40,9 @@ pub fn parse(text: &str) -> anyhow::Result<Vec<Address>> {
     let own = interfaces.filter(|interface| !interface.flags.iter().any(|flag| flag == "LOOPBACK"));
     Ok(own
         .flat_map(|interface| {
-            let name = interface.ifname;
+            let (name, mtu) = (interface.ifname, interface.mtu);
             interface.addr_info.into_iter().filter_map(move |info| {
-                Some(Address { interface: name.clone(), address: info.local?, prefix: info.prefixlen? })
+                Some(Address { interface: name.clone(), address: info.local?, prefix: info.prefixlen?, mtu })
             })
         })
         .collect())
@@ -49,6 +53,54 @@ pub fn is_same(a: &str, b: &str) -> bool {
     match (a.parse::<IpAddr>(), b.parse::<IpAddr>()) {
         (Ok(a), Ok(b)) => a == b,
         _ => a == b,
+    }
+}
+
+/// A network as in `10.10.1.0/24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    base: IpAddr,
+    prefix: u8,
+}
+
+impl Network {
+    /// The network that an address of this prefix length is in.
+    pub fn of(address: &str, prefix: u8) -> Option<Self> {
+        Some(Self { base: address.parse().ok()?, prefix })
+    }
+
+    /// Whether an address is in it.
+    pub fn contains(&self, address: &str) -> bool {
+        match (self.base, address.parse::<IpAddr>()) {
+            (IpAddr::V4(base), Ok(IpAddr::V4(address))) => {
+                let (base, address) = (u32::from(base), u32::from(address));
+                (base ^ address).checked_shr(32 - u32::from(self.prefix)).unwrap_or(0) == 0
+            }
+            (IpAddr::V6(base), Ok(IpAddr::V6(address))) => {
+                let (base, address) = (u128::from(base), u128::from(address));
+                (base ^ address).checked_shr(128 - u32::from(self.prefix)).unwrap_or(0) == 0
+            }
+            _ => false,
+        }
+    }
+}
+
+impl FromStr for Network {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let parsed = text.split_once('/').and_then(|(base, prefix)| {
+            let (base, prefix) = (base.parse::<IpAddr>().ok()?, prefix.parse::<u8>().ok()?);
+            let most = if base.is_ipv4() { 32 } else { 128 };
+            (prefix <= most).then_some(Self { base, prefix })
+        });
+        parsed.with_context(|| format!("{text:?} is no network: write it as 10.10.1.0/24 or fd00:1::/64"))
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.base, self.prefix)
     }
 }
 
@@ -104,6 +156,19 @@ mod tests {
     #[test]
     fn the_same_address_in_another_spelling_is_the_same() {
         assert!(is_same("fd00::1", "FD00:0:0::1") && !is_same("10.0.0.1", "10.0.0.11") && is_same("a", "a"));
+    }
+
+    #[test]
+    fn a_network_holds_what_begins_as_it_does() {
+        let is_in = |network: &str, address: &str| network.parse::<Network>().unwrap().contains(address);
+        assert!(is_in("10.10.1.0/24", "10.10.1.21") && !is_in("10.10.1.0/24", "10.10.2.21"));
+        assert!(is_in("10.10.1.21/24", "10.10.1.3") && is_in("0.0.0.0/0", "192.0.2.1"));
+        assert!(is_in("10.10.1.21/32", "10.10.1.21") && !is_in("10.10.1.21/32", "10.10.1.20"));
+        assert!(is_in("fd00:1::/64", "FD00:1:0::7") && !is_in("fd00:1::/64", "fd00:2::7"));
+        assert!(!is_in("0.0.0.0/0", "fd00::1") && !is_in("10.0.0.0/8", "pve1"));
+        for text in ["10.10.1.0", "10.10.1.0/33", "net/24", "10.10.1.0/x"] {
+            assert!(text.parse::<Network>().is_err(), "{text}");
+        }
     }
 
     #[test]

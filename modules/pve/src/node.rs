@@ -5,13 +5,14 @@ mod files;
 mod https;
 mod lock;
 mod real;
+mod terminal;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 pub use files::{FileMode, Replaced};
-pub use lock::Lock;
+pub use lock::{Lock, PasswordLock};
 pub use real::RealHost;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -21,6 +22,10 @@ use crate::https::{Exchange, HttpsError, Reply};
 pub trait Host: Send + Sync {
     /// Runs a program to its end or its time-out.
     fn run(&self, cmd: &Cmd) -> Result<Output, RunError>;
+    /// Runs a program on a terminal of its own, without echo, and lets `partner` answer what it shows.
+    fn converse(&self, cmd: &Cmd, _partner: &mut Partner<'_>) -> Result<Output, RunError> {
+        Err(RunError::NotFound { program: cmd.program.clone() })
+    }
     /// Opens and closes a TCP connection; returns how long the handshake took.
     fn connect(&self, address: SocketAddr, timeout: Duration) -> std::io::Result<Duration>;
     /// Wall clock.
@@ -42,6 +47,20 @@ pub trait Host: Send + Sync {
     fn variable(&self, _name: &str) -> Option<String> {
         None
     }
+}
+
+/// Who answers a program on a terminal: given what it has shown since the last answer, and whether it has been silent
+/// for some seconds since.
+pub type Partner<'a> = dyn FnMut(&str, bool) -> Turn + 'a;
+
+/// What is done about what a program has shown.
+pub enum Turn {
+    /// Nothing yet.
+    Wait,
+    /// This is typed.
+    Say(SecretString),
+    /// It is killed.
+    HangUp,
 }
 
 /// A program to run. Never a shell; secrets go to standard input, never into `args`.
@@ -167,6 +186,11 @@ impl Node {
     /// Runs a program to its end; a non-zero exit code is no error here.
     pub fn run(&self, cmd: &Cmd) -> Result<Output, RunError> {
         self.host.run(cmd)
+    }
+
+    /// Runs a program on a terminal of its own.
+    pub fn converse(&self, cmd: &Cmd, partner: &mut Partner<'_>) -> Result<Output, RunError> {
+        self.host.converse(cmd, partner)
     }
 
     /// Runs a program whose failure is an error: that of a tool that tells the truth about it.

@@ -9,6 +9,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
 use crate::corosync_conf::CorosyncConf;
+use crate::facts::Quorum;
 use crate::gather::SHARED_CONF;
 use crate::https::{Fingerprint, api};
 use crate::pmxcfs::Members;
@@ -73,13 +74,8 @@ pub fn wait_until_quorate(
 ) -> anyhow::Result<View> {
     let what = format!("this node to be a quorate member of {cluster:?}");
     deadline.wait(node, &what, LOOK, || {
-        let Some(status) = quorumtool::query(node, TOOL_TIMEOUT)? else {
-            return Ok(Progress::Pending("corosync does not answer".to_owned()));
-        };
-        let votes = &status.quorum;
-        if !votes.quorate {
-            let (total, expected) = (votes.total_votes, votes.expected_votes);
-            return Ok(Progress::Pending(format!("corosync has {total} of {expected} votes, no quorum")));
+        if let Progress::Pending(state) = votes(node)? {
+            return Ok(Progress::Pending(state));
         }
         let Some(text) = node.read("/etc/pve/.members")? else {
             return Ok(Progress::Pending("pmxcfs is not mounted".to_owned()));
@@ -100,6 +96,29 @@ pub fn wait_until_quorate(
         }
         let view = View { cluster: shown.name.clone(), config_version: shown.version, members: online };
         Ok(Progress::Done(view))
+    })
+}
+
+/// Waits until corosync of this node is quorate, whatever pmxcfs is.
+pub fn wait_until_votes_suffice(node: &Node, deadline: Deadline) -> anyhow::Result<Quorum> {
+    deadline.wait(node, "corosync to be quorate", LOOK, || votes(node))
+}
+
+/// Whether pmxcfs of this node knows that there is quorum.
+pub fn is_pmxcfs_quorate(node: &Node) -> anyhow::Result<bool> {
+    let Some(text) = node.read("/etc/pve/.members")? else { return Ok(false) };
+    Ok(Members::parse(&text)?.cluster.is_some_and(|cluster| cluster.quorate == 1))
+}
+
+fn votes(node: &Node) -> anyhow::Result<Progress<Quorum>> {
+    let Some(status) = quorumtool::query(node, TOOL_TIMEOUT)? else {
+        return Ok(Progress::Pending("corosync does not answer".to_owned()));
+    };
+    let votes = status.quorum;
+    let (total, expected) = (votes.total_votes, votes.expected_votes);
+    Ok(match votes.quorate {
+        true => Progress::Done(votes),
+        false => Progress::Pending(format!("corosync has {total} of {expected} votes, no quorum")),
     })
 }
 

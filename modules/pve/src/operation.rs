@@ -20,7 +20,7 @@ use crate::audit::Origin;
 use crate::{Deadline, Node, Progress};
 pub use journal::{Journal, Kind, State, Step};
 pub use run::Run;
-pub use unit::{COMMAND, NAME as UNIT, run_unit};
+pub use unit::{COMMAND, NAME as UNIT, install, run_unit};
 pub use work::Work;
 
 const LOCK: &str = "/run/sddc-pve/operation.lock";
@@ -186,8 +186,10 @@ fn wait_for_end(node: &Node, id: &str, timeout: Duration) -> anyhow::Result<Repo
             let journal = Journal::load(node, id)?.unwrap_or_default();
             ensure!(
                 journal.state != State::Running,
-                "{} was killed from outside: run again, which undoes what it left; its journal is {}/{id}.json",
+                "{} ended in the middle: it was killed, or could not write down how far it is{}; run again, which \
+                 undoes what it left; its journal is {}/{id}.json",
                 journal.title(),
+                run::tail(node, unit::NAME, "2").map(|last| format!(" (it said last: {last})")).unwrap_or_default(),
                 journal::DIR
             );
             return Ok(Progress::Done(journal));

@@ -21,6 +21,24 @@ pub fn pve_version(node: &Node) -> anyhow::Result<Option<PveVersion>> {
     Ok(Some(PveVersion { manager, major, pve_cluster, corosync }))
 }
 
+/// Packages that are unpacked or configured by half: an installation or upgrade was cut off.
+pub fn unfinished(node: &Node) -> anyhow::Result<Vec<String>> {
+    let status = node.read(STATUS)?.unwrap_or_default();
+    let mut found = Vec::new();
+    let mut package = "";
+    for line in status.lines() {
+        if let Some(name) = line.strip_prefix("Package: ") {
+            package = name.trim();
+        } else if let Some(words) = line.strip_prefix("Status: ") {
+            let state = words.split_whitespace().nth(2).unwrap_or_default();
+            if ["unpacked", "half-configured", "half-installed"].contains(&state) {
+                found.push(package.to_owned());
+            }
+        }
+    }
+    Ok(found)
+}
+
 /// The first number of a version.
 pub fn major(version: &str) -> Option<u32> {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);

@@ -1,7 +1,7 @@
 //! Join material on its way from a member to the joiner: sealed to a key that the joiner made for this one
 //! join, so that neither what carries it nor what logs it ever holds corosync's authkey.
 //!
-//! Owns the key's file and the form of the material; what is done with it is the join's business.
+//! Owns the files of the keys and the form of the material; what is done with it is the join's business.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,6 +18,8 @@ use crate::{Node, base64};
 /// Where secrets of running operations lie: a file system that is gone after a boot.
 pub const RUNTIME_DIR: &str = "/run/sddc-pve";
 const KEY_PATH: &str = "/run/sddc-pve/join-key.json";
+/// The key of a join by token: it outlives a boot, since only its owner may fetch the same material again.
+const LASTING_KEY_PATH: &str = "/var/lib/sddc-pve/token-key.json";
 /// How long a key, and what is sealed to it, may be used.
 const LIFE: Duration = Duration::from_secs(3600);
 /// How far clocks of two nodes may differ: corosync does not mind, certificates do.
@@ -65,6 +67,12 @@ struct KeyFile {
     node: String,
     secret: Zeroizing<String>,
     created: u64,
+    /// Seconds since 1970; an hour after `created` where nothing is said.
+    #[serde(default)]
+    expires: Option<u64>,
+    /// What it belongs to, such as the id of a token.
+    #[serde(default)]
+    of: Option<String>,
 }
 
 impl AuthKey {
@@ -130,23 +138,14 @@ impl Material {
     /// Seals it to the joiner's key; the text is of use to nobody else.
     pub fn seal(&self, public_key: &str) -> anyhow::Result<String> {
         let plain = Zeroizing::new(serde_json::to_vec(self).context("join material can't be written")?);
-        let sealed = parse_public_key(public_key)?.seal(&mut OsRng, &plain);
-        Ok(base64::encode(&sealed.map_err(|_| anyhow::anyhow!("join material can't be sealed"))?))
+        seal_bytes(public_key, &plain)
     }
 
     /// Opens what was sealed to this node's key, and checks that it is for this node and not stale.
     pub fn open(node: &Node, name: &str, sealed: &str) -> anyhow::Result<Self> {
         let remedy = "ask pve_cluster_member for material again, with a new join request of this node";
-        let Some(key) = read_key(node)? else {
-            bail!("this node has no join key in {KEY_PATH:?} (used, expired or lost by a boot): {remedy}");
-        };
-        let secret = secret_key(&key)?;
-        let bytes =
-            base64::decode(sealed).with_context(|| format!("join material is no base64: {remedy}"))?;
-        let plain = secret
-            .unseal(&bytes)
-            .map_err(|_| anyhow::anyhow!("join material is not sealed to this node's join key: {remedy}"))?;
-        let plain = Zeroizing::new(plain);
+        let plain = open_bytes(node, "join material", sealed)
+            .map_err(|error| anyhow::anyhow!("{error:#}: {remedy}"))?;
         let material: Option<Self> =
             std::str::from_utf8(&plain).ok().and_then(|text| serde_json::from_str(text).ok());
         let material = material.ok_or_else(|| {
@@ -158,32 +157,84 @@ impl Material {
             "join material is for node {:?} and this is {name:?}: {remedy}",
             material.node
         );
-        let now = seconds(node.now());
         ensure!(
-            now <= material.expires + CLOCK_LEEWAY && material.created <= now + CLOCK_LEEWAY,
+            is_fresh(node, material.created, material.expires),
             "join material expired, or the clocks of the nodes differ: {remedy}, and see that time is synchronised"
         );
         Ok(material)
     }
 }
 
+/// Whether this node's clock is between two times, as far as clocks of nodes agree.
+pub fn is_fresh(node: &Node, created: u64, expires: u64) -> bool {
+    let now = seconds(node.now());
+    now <= expires + CLOCK_LEEWAY && created <= now + CLOCK_LEEWAY
+}
+
+/// Seals bytes to a public key.
+pub fn seal_bytes(public_key: &str, plain: &[u8]) -> anyhow::Result<String> {
+    let sealed = parse_public_key(public_key)?.seal(&mut OsRng, plain);
+    Ok(base64::encode(&sealed.map_err(|_| anyhow::anyhow!("it can't be sealed to this key"))?))
+}
+
+/// Opens what was sealed to a key of this node; `what` names it in errors.
+pub fn open_bytes(node: &Node, what: &str, sealed: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let keys = read_keys(node)?;
+    ensure!(
+        !keys.is_empty(),
+        "this node has no join key in {KEY_PATH:?} (used, expired or lost by a boot) to open {what}"
+    );
+    let bytes = base64::decode(sealed).with_context(|| format!("{what} is no base64"))?;
+    for key in &keys {
+        if let Ok(plain) = secret_key(key)?.unseal(&bytes) {
+            return Ok(Zeroizing::new(plain));
+        }
+    }
+    bail!("{what} is not sealed to this node's join key")
+}
+
 /// Makes this node's key for one join, or takes the one that still waits for its material.
 pub fn request(node: &Node, name: &str) -> anyhow::Result<JoinRequest> {
-    if let Some(key) = read_key(node)?
+    if let Some(key) = read_key(node, KEY_PATH)?
         && key.node == name
         && seconds(node.now()).saturating_sub(key.created) < LIFE.as_secs() / 2
     {
         return Ok(public_half(name, &secret_key(&key)?));
     }
-    let secret = SecretKey::generate(&mut OsRng);
     node.create_private_dir(RUNTIME_DIR)?;
+    make_key(node, KEY_PATH, name, None, None)
+}
+
+/// The key that this node made for a token.
+pub fn lasting_request(node: &Node, name: &str, of: &str) -> anyhow::Result<Option<JoinRequest>> {
+    let key = read_key(node, LASTING_KEY_PATH)?;
+    let key = key.filter(|key| key.node == name && key.of.as_deref() == Some(of));
+    key.map(|key| Ok(public_half(name, &secret_key(&key)?))).transpose()
+}
+
+/// Makes this node's key for a token: it lasts as long as the token does.
+pub fn request_lasting(node: &Node, name: &str, of: &str, expires: u64) -> anyhow::Result<JoinRequest> {
+    node.create_private_dir("/var/lib/sddc-pve")?;
+    make_key(node, LASTING_KEY_PATH, name, Some(of), Some(expires + CLOCK_LEEWAY))
+}
+
+fn make_key(
+    node: &Node,
+    path: &str,
+    name: &str,
+    of: Option<&str>,
+    expires: Option<u64>,
+) -> anyhow::Result<JoinRequest> {
+    let secret = SecretKey::generate(&mut OsRng);
     let file = KeyFile {
         node: name.to_owned(),
         secret: Zeroizing::new(base64::encode(Zeroizing::new(secret.to_bytes()).as_slice())),
         created: seconds(node.now()),
+        expires,
+        of: of.map(str::to_owned),
     };
     let text = Zeroizing::new(serde_json::to_vec(&file).context("the join key can't be written")?);
-    node.write(KEY_PATH, &text, FileMode::Private)?;
+    node.write(path, &text, FileMode::Private)?;
     Ok(public_half(name, &secret))
 }
 
@@ -201,22 +252,31 @@ pub fn parse_public_key(text: &str) -> anyhow::Result<PublicKey> {
     Ok(PublicKey::from(bytes))
 }
 
-/// Destroys this node's join key.
+/// Destroys this node's join keys.
 pub fn forget_key(node: &Node) -> anyhow::Result<()> {
+    node.remove(LASTING_KEY_PATH)?;
     node.remove(KEY_PATH).map(|_| ())
 }
 
-fn read_key(node: &Node) -> anyhow::Result<Option<KeyFile>> {
-    let bytes = node.read_bytes(KEY_PATH)?.map(Zeroizing::new);
+fn read_keys(node: &Node) -> anyhow::Result<Vec<KeyFile>> {
+    let keys = [read_key(node, KEY_PATH)?, read_key(node, LASTING_KEY_PATH)?];
+    Ok(keys.into_iter().flatten().collect())
+}
+
+fn read_key(node: &Node, path: &str) -> anyhow::Result<Option<KeyFile>> {
+    let bytes = node.read_bytes(path)?.map(Zeroizing::new);
     let key: Option<KeyFile> =
         bytes.and_then(|bytes| serde_json::from_str(std::str::from_utf8(&bytes).ok()?).ok());
-    Ok(key.filter(|key| seconds(node.now()).saturating_sub(key.created) <= LIFE.as_secs()))
+    let now = seconds(node.now());
+    Ok(key.filter(|key| now <= key.expires.unwrap_or(key.created + LIFE.as_secs())))
 }
 
 fn secret_key(file: &KeyFile) -> anyhow::Result<SecretKey> {
     let bytes = base64::decode(&file.secret).map(Zeroizing::new);
     let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Zeroizing::new));
-    Ok(SecretKey::from(*bytes.with_context(|| format!("{KEY_PATH:?} is damaged: remove it"))?))
+    Ok(SecretKey::from(*bytes.with_context(|| {
+        format!("the join key in {KEY_PATH:?} or {LASTING_KEY_PATH:?} is damaged: remove it")
+    })?))
 }
 
 fn public_half(name: &str, secret: &SecretKey) -> JoinRequest {

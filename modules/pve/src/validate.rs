@@ -2,6 +2,7 @@
 //! is a list of checks; waiting until all pass is the caller's.
 
 mod checks;
+mod former;
 mod view;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use crate::facts::NodeFacts;
 use crate::gather::gather;
 use crate::verdict::CheckReport;
 use crate::{Deadline, Node, Progress};
+pub(crate) use view::NONCES;
 pub use view::View;
 
 /// Checks, by id and what they make sure of.
@@ -23,10 +25,23 @@ pub const CHECKS: &[(&str, &str)] = &[
     ("config-current", "corosync has the corosync.conf that pmxcfs has, and its findings are none."),
     ("links-connected", "Every link to every other node is connected."),
     ("pmxcfs-writable", "A lock can be made and removed below C(/etc/pve/priv/lock)."),
-    ("certificates", "Every node has its certificate, and this node's API shows its own."),
+    (
+        "certificates",
+        "Every node has its certificate; this node's is of its key and of the cluster's authority, has not ended, and is \
+         the one that its API shows.",
+    ),
     ("services-enabled", "The services of a member run and come back after a boot."),
     ("no-remnants", "No operation is left without an end, and the node is in its own cluster's list."),
+    (
+        "no-former-members",
+        "No files and no authorised keys are left of nodes that the cluster does not list (a warning).",
+    ),
     ("time-synchronised", "The clock follows a reference."),
+    (
+        "clocks-agree",
+        "The clock is less than 300 seconds from those of other members; 1 second and more is a warning.",
+    ),
+    ("replicated", "What each member wrote below C(/etc/pve) when it was looked at is read on this one."),
     ("views-complete", "There is a view of every node."),
     (
         "views-agree",
@@ -80,7 +95,15 @@ impl Look {
 /// Looks once.
 pub fn look(node: &Node, expected: &Expected, timeout: Duration) -> Look {
     let facts = gather(node, timeout);
-    let view = View::of(node, &facts, &expected.cluster_name);
+    // Not when views are compared: what was written for them is still to be read by the others.
+    let nonce = match (&facts.cluster, expected.is_read_only || expected.views.is_some()) {
+        (Some(cluster), false) if cluster.name == expected.cluster_name => {
+            view::write_nonce(node, &facts.node)
+        }
+        _ => None,
+    };
+    let view =
+        View::of(node, &facts, &expected.cluster_name).map(|view| view.map(|view| View { nonce, ..view }));
     let (view, unread) = match view {
         Ok(view) => (view, None),
         Err(error) => (None, Some(error)),

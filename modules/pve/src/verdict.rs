@@ -44,6 +44,13 @@ pub enum Finding {
         /// What to do.
         hint: String,
     },
+    /// Not as it should be, but only worth a warning, whatever the check weighs.
+    Warned {
+        /// What is.
+        finding: String,
+        /// What to do.
+        hint: String,
+    },
     /// It does not apply; the text says why.
     Skipped(String),
 }
@@ -57,6 +64,11 @@ impl Finding {
     /// Not as it should be, and what to do.
     pub fn failed(finding: impl Into<String>, hint: impl Into<String>) -> anyhow::Result<Self> {
         Ok(Self::Failed { finding: finding.into(), hint: hint.into() })
+    }
+
+    /// Worth a warning, and what to do.
+    pub fn warned(finding: impl Into<String>, hint: impl Into<String>) -> anyhow::Result<Self> {
+        Ok(Self::Warned { finding: finding.into(), hint: hint.into() })
     }
 
     /// It does not apply here.
@@ -83,9 +95,15 @@ pub struct CheckReport {
 impl CheckReport {
     /// From what a check found; an error means it could not be checked.
     pub fn new(id: &str, severity: Severity, found: anyhow::Result<Finding>) -> Self {
+        let severity = match (&found, severity) {
+            (Ok(Finding::Warned { .. }), Severity::Error) => Severity::Warning,
+            _ => severity,
+        };
         let (status, finding, hint) = match found {
             Ok(Finding::Passed(finding)) => (Status::Passed, finding, String::new()),
-            Ok(Finding::Failed { finding, hint }) => (Status::Failed, finding, hint),
+            Ok(Finding::Failed { finding, hint } | Finding::Warned { finding, hint }) => {
+                (Status::Failed, finding, hint)
+            }
             Ok(Finding::Skipped(finding)) => (Status::Skipped, finding, String::new()),
             Err(error) => (Status::CouldNotCheck, format!("could not check: {error:#}"), String::new()),
         };
@@ -145,6 +163,8 @@ mod tests {
         assert!(unknown.is_fatal());
         assert_eq!(unknown.line(), "[ERROR some-check] could not check: asking: no answer");
         assert!(!report(Severity::Warning, Finding::failed("a", "b")).is_fatal());
+        assert!(!report(Severity::Error, Finding::warned("a", "b")).is_fatal());
+        assert!(report(Severity::Error, Finding::failed("a", "b")).is_fatal());
         assert!(!report(Severity::Error, Finding::skipped("no peers")).is_fatal());
     }
 

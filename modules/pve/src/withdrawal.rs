@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::admission::{LOCK, Standing};
 use crate::cluster_lock::ClusterLock;
+use crate::corosync_conf::ConfNode;
 use crate::operation::{Journal, Kind, Run, State};
 use crate::{Cmd, Node, Progress, observe};
 
@@ -25,6 +26,9 @@ pub struct Request {
     pub is_proven_stopped: bool,
     /// How many nodes the cluster had before the admission, as the journal of the other node's join says.
     pub nodes_before: Option<usize>,
+    /// Other nodes of which the same has been shown: they are to go too.
+    #[serde(default)]
+    pub also_stopped: Vec<String>,
 }
 
 impl Request {
@@ -69,6 +73,22 @@ pub fn decide(node: &Node, request: &Request) -> anyhow::Result<Verdict> {
         !node.exists(&certificate),
         "node {name:?} has been a member ({certificate:?} exists), so this is no admission that did not end: for \
          good, switch it off and run \"pvecm delnode {name}\" on this node"
+    );
+    // A node that starts with a corosync.conf older than the cluster's hangs: nothing is changed while one may.
+    let is_starting = |listed: &&ConfNode| {
+        let listed = &listed.name;
+        listed != name
+            && !standing.online.contains(listed)
+            && !request.also_stopped.contains(listed)
+            && !node.exists(&format!("/etc/pve/nodes/{listed}/pve-ssl.pem"))
+    };
+    let starting: Vec<&str> =
+        standing.nodes.iter().filter(is_starting).map(|listed| listed.name.as_str()).collect();
+    ensure!(
+        starting.is_empty(),
+        "{} listed, never online and not proven to be stopped: a change of the list now could leave it hanging with an \
+         older one; complete its join first, or name it too, with proven_stopped",
+        starting.join(", ")
     );
     if standing.is_quorate {
         return Ok(Verdict::Quorate);

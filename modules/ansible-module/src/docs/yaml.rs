@@ -2,6 +2,9 @@
 
 use serde_json::{Map, Value};
 
+/// Columns of a line, where its words allow it.
+const WIDTH: usize = 120;
+
 /// A whole document. An empty mapping is one, too: `{}`.
 pub fn document(value: &Value) -> String {
     let mut out = String::new();
@@ -39,8 +42,7 @@ fn nested(out: &mut String, value: &Value, indent: usize) {
         }
         other => {
             out.push(' ');
-            out.push_str(&flow(other));
-            out.push('\n');
+            leaf(out, other, indent);
         }
     }
 }
@@ -56,12 +58,40 @@ fn sequence(out: &mut String, items: &[Value], indent: usize) {
                 out.push('\n');
                 sequence(out, inner, indent + 2);
             }
-            other => {
-                out.push_str(&flow(other));
-                out.push('\n');
-            }
+            other => leaf(out, other, indent + 2),
         }
     }
+}
+
+/// What fits on no line goes on further ones, indented so far: folded, each end of a line reads as a blank.
+fn leaf(out: &mut String, value: &Value, indent: usize) {
+    let written = flow(value);
+    match value.as_str().filter(|text| indent + written.chars().count() > WIDTH && can_fold(text)) {
+        Some(text) => {
+            out.push_str(">-");
+            let mut at = usize::MAX;
+            for word in text.split(' ') {
+                let width = word.chars().count();
+                if at.saturating_add(1 + width) > WIDTH {
+                    out.push('\n');
+                    out.push_str(&" ".repeat(indent));
+                    at = indent + width;
+                } else {
+                    out.push(' ');
+                    at += 1 + width;
+                }
+                out.push_str(word);
+            }
+        }
+        None => out.push_str(&written),
+    }
+    out.push('\n');
+}
+
+/// Blanks beside each other, at an end, or at the beginning of a line would not be read back as they were.
+fn can_fold(text: &str) -> bool {
+    text.split(' ').all(|word| !word.is_empty())
+        && text.chars().all(|c| !c.is_control() && !c.is_whitespace() || c == ' ')
 }
 
 fn flow(value: &Value) -> String {
@@ -108,6 +138,27 @@ a:
 z: null
 ";
         assert_eq!(document(&value), expected);
+    }
+
+    #[test]
+    fn long_text_is_folded_and_no_line_is_too_wide() {
+        let text = "word: ".repeat(30);
+        let document = document(&json!({"a": [text.trim_end()]}));
+        let expected = format!(
+            "a:\n  - >-\n    {}\n    {}\n",
+            "word: ".repeat(19).trim_end(),
+            "word: ".repeat(11).trim_end()
+        );
+        assert_eq!(document, expected);
+    }
+
+    #[test]
+    fn text_that_folding_would_change_is_left_on_its_line() {
+        for text in ["two  blanks ", " a blank first ", "a\nline ", "a\u{a0}hard blank "] {
+            let text = text.repeat(20);
+            let written = Value::from(text.as_str()).to_string();
+            assert_eq!(document(&json!({ "a": text })), format!("a: {written}\n"));
+        }
     }
 
     #[test]

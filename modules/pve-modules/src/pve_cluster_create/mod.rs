@@ -20,10 +20,12 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let cluster_name = args.cluster_name.clone();
     let target = |own: &str| request_target(&cluster_name, own);
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Create, target)?;
+    session.audit = args.audit;
     if let Some(text) = session.unsettled.take() {
         return Ok(session.outcome(true, text));
     }
     let name = session.facts.node.clone();
+    session.about(&cluster_name, None, vec![name.clone()]);
     let what = format!("node {name:?} can't create cluster {cluster_name:?}");
     let plan = plan::plan(&session.facts, &args).map_err(|faults| session.refusal(&what, &faults))?;
     match plan {

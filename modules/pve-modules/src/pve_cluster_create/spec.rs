@@ -4,9 +4,10 @@ use ansible_module::{Kind, Opt, Ret, SeeAlso, Spec};
 use pve::observe::LinkAddress;
 use serde::Deserialize;
 
+use crate::operating::Audit;
 use crate::vocabulary::{
-    ATTACHED, AUTHOR, CLUSTER_NAME, CONFIG_VERSION, ELAPSED, FINGERPRINT, MEMBERS, MSG, OPERATION, ROOT,
-    STEPS, links, timeout,
+    ATTACHED, AUDIT, AUTHOR, CLUSTER_NAME, CONFIG_VERSION, ELAPSED, FINGERPRINT, MEMBERS, MSG, OPERATION,
+    ROOT, STEPS, links, timeout,
 };
 
 /// Checked arguments.
@@ -17,6 +18,7 @@ pub(super) struct Args {
     pub(super) nodeid: u32,
     pub(super) votes: u32,
     pub(super) token_coefficient: Option<u32>,
+    pub(super) audit: Audit,
     pub(super) timeout: u64,
 }
 
@@ -36,6 +38,7 @@ const TABLE: Spec = Spec {
                (corosync.conf(5)). Proxmox VE 9 writes 125 when not given; older versions take no such option."],
         )
         .not_secret(),
+        AUDIT,
         timeout(
             "120",
             &["Seconds for the whole operation. When they are over the node is separated again, and the end of \

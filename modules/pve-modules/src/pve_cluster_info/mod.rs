@@ -66,6 +66,30 @@ mod tests {
     }
 
     #[test]
+    fn every_fact_is_documented_and_nothing_else() {
+        let conf = golden::file_in("12-three-nodes/pve1-files/corosync-conf-pve");
+        let fake = Fake::member("pve1", "10.88.0.11", &conf);
+        let result = fields(run(&fake.node(), &invocation(&MODULE, json!({}))));
+        let info = MODULE.spec.returns.iter().find(|ret| ret.name == "info").unwrap();
+        assert_documented("info", &result["info"], info);
+    }
+
+    fn assert_documented(path: &str, value: &serde_json::Value, ret: &ansible_module::Ret) {
+        if ret.contains.is_empty() {
+            return;
+        }
+        let value = value.get(0).unwrap_or(value);
+        let mut told: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut documented: Vec<&str> = ret.contains.iter().map(|ret| ret.name).collect();
+        told.sort_unstable();
+        documented.sort_unstable();
+        assert_eq!(told, documented, "{path}");
+        for ret in ret.contains {
+            assert_documented(&format!("{path}.{}", ret.name), &value[ret.name], ret);
+        }
+    }
+
+    #[test]
     fn what_could_not_be_read_is_a_warning() {
         let fake = Fake::standalone("pve1", "10.88.0.11");
         fake.answer("ip -json address", 1, "");

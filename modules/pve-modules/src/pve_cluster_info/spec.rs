@@ -140,6 +140,9 @@ const INFO: Ret = Ret::new("info", Kind::Dict, &["All facts. A key is always the
             .elements(Kind::Dict)
             .sample(r#"[{"id": "authkey", "path": "/etc/corosync/authkey",
                          "detail": "the key of a cluster this node is not in"}]"#),
+        Ret::new("operation", Kind::Dict, &["An operation of this collection that has not ended: it goes on, or its \
+                                             process was killed. C(null) otherwise."])
+            .sample(r#"{"id": "1795359600-123-join-7", "kind": "join", "target": "pve2 into \"sddc-cluster\""}"#),
         Ret::new("problems", Kind::List, &["What could not be read, with the reason; empty on a healthy node."])
             .elements(Kind::Str),
     ]);

@@ -2,10 +2,14 @@
 //! cluster looked at under the pinned certificate.
 
 use ansible_module::Failure;
+use pve::SecretString;
 use pve::admission::Newcomer;
 use pve::corosync_conf::CorosyncConf;
+use pve::credential::answer::Question;
+use pve::credential::token::Token;
+use pve::credential::{self, ask};
 use pve::https::api::Peer;
-use pve::join::{How, check};
+use pve::join::{self, ApiSecret, How, TokenJoin, check};
 use pve::observe::{LinkAddress, by_number};
 use pve::seal::Material;
 
@@ -31,7 +35,10 @@ pub(super) fn check(
 ) -> Result<(Option<How>, Forecast), Failure> {
     match args.method {
         Method::Brokered => brokered(session, is_check, args, links, what),
-        Method::Api => api(session, args, links),
+        Method::Api => password(session, is_check, args, links, what, ApiSecret::Password),
+        Method::Expect => password(session, is_check, args, links, what, ApiSecret::Dialogue),
+        Method::Ticket => ticket(session, is_check, args, links, what),
+        Method::Token => token(session, is_check, args, links, what),
     }
 }
 
@@ -61,14 +68,57 @@ fn brokered(
     Ok((Some(How::Brokered { material }), forecast))
 }
 
-fn api(
+/// With root's password, which is given or, for one join, sealed in a credential.
+fn password(
+    session: &mut Session<'_>,
+    is_check: bool,
+    args: Args,
+    links: &[LinkAddress],
+    what: &str,
+    secret: ApiSecret,
+) -> Result<(Option<How>, Forecast), Failure> {
+    let password = match (args.password.clone(), given(&args.credential)) {
+        (Some(password), _) => password,
+        (None, Some(sealed)) => {
+            opened(session, credential::Kind::TemporaryPassword, &args.cluster_name, &sealed)?
+        }
+        (None, None) => {
+            return without(session, is_check, what, "this method needs password or credential");
+        }
+    };
+    over_api(session, args, links, secret, password)
+}
+
+fn ticket(
+    session: &mut Session<'_>,
+    is_check: bool,
+    args: Args,
+    links: &[LinkAddress],
+    what: &str,
+) -> Result<(Option<How>, Forecast), Failure> {
+    let Some(sealed) = given(&args.credential) else {
+        return without(
+            session,
+            is_check,
+            what,
+            "method ticket needs credential: pass credential of pve_join_credential",
+        );
+    };
+    let ticket = opened(session, credential::Kind::Ticket, &args.cluster_name, &sealed)?;
+    over_api(session, args, links, ApiSecret::Ticket, ticket)
+}
+
+/// What both ways over the API of a member have in common.
+fn over_api(
     session: &mut Session<'_>,
     args: Args,
     links: &[LinkAddress],
+    secret: ApiSecret,
+    password: SecretString,
 ) -> Result<(Option<How>, Forecast), Failure> {
     // required_if of the table has seen to it that they are given.
-    let (Some(peer), Some(fingerprint), Some(password)) = (args.peer, args.fingerprint, args.password) else {
-        return Err(session.failure(anyhow::anyhow!("method api needs peer, fingerprint and password")));
+    let (Some(peer), Some(fingerprint)) = (args.peer, args.fingerprint) else {
+        return Err(session.failure(anyhow::anyhow!("peer and fingerprint are needed")));
     };
     let fingerprint = fingerprint.parse().map_err(|error| session.failure(anyhow::Error::new(error)))?;
     let newcomer = Newcomer {
@@ -79,14 +129,75 @@ fn api(
     };
     let address = session.look("resolve the peer", |node| pve::join::peer_address(node, &peer))?;
     let node = session.node;
-    let api = session
-        .look("prove root's password to the peer", |_| Peer::login(node, address, fingerprint, &password))?;
+    let (step, words) = match secret {
+        ApiSecret::Password | ApiSecret::Dialogue => ("prove root's password to the peer", "password"),
+        ApiSecret::Ticket => ("prove the ticket to the peer", "ticket"),
+    };
+    let api = session.look(step, |_| Peer::login(node, address, fingerprint, &password, words))?;
     let nodes_before = session.look("look at the peer's cluster", |_| {
         let cluster = api.cluster()?;
         check::peer_faults(address, cluster.as_ref(), &args.cluster_name, &newcomer)?;
         Ok(cluster.map_or(0, |cluster| cluster.nodes.len()))
     })?;
     let (nodeid, votes) = (args.nodeid, args.votes);
-    let how = How::Api { peer: address, fingerprint, password, nodeid, votes };
+    let how = How::Api { secret, peer: address, fingerprint, password, nodeid, votes };
     Ok((Some(how), Forecast { corosync_conf: None, nodes_before }))
+}
+
+fn token(
+    session: &mut Session<'_>,
+    is_check: bool,
+    args: Args,
+    links: &[LinkAddress],
+    what: &str,
+) -> Result<(Option<How>, Forecast), Failure> {
+    let text = match (args.token, given(&args.credential)) {
+        (Some(text), _) => text,
+        (None, Some(sealed)) => opened(session, credential::Kind::Token, &args.cluster_name, &sealed)?,
+        (None, None) => {
+            let fault = "method token needs token or credential: pass join_string or credential of pve_join_credential";
+            return without(session, is_check, what, fault);
+        }
+    };
+    let (name, cluster) = (session.facts.node.clone(), args.cluster_name);
+    let token = session.look("read the token", |_| Token::parse(&text))?;
+    let faults = ask::faults(session.node, &token, &cluster, &name);
+    if !faults.is_empty() {
+        return Err(session.refusal(what, &faults));
+    }
+    let (nodeid, votes) = (args.nodeid, args.votes);
+    let deadline = session.deadline();
+    let nodes_before = session.look("ask a member whether it takes the token", |node| {
+        let question = join::question(node, &token, &name, links, is_check)?;
+        Ok(ask::ask(node, &token, &Question { nodeid, votes, ..question }, deadline)?.nodes)
+    })?;
+    let how = How::Token(TokenJoin { token: text, nodeid, votes });
+    Ok((Some(how), Forecast { corosync_conf: None, nodes_before }))
+}
+
+fn opened(
+    session: &mut Session<'_>,
+    kind: credential::Kind,
+    cluster_name: &str,
+    sealed: &str,
+) -> Result<SecretString, Failure> {
+    let name = session.facts.node.clone();
+    session.look("open the credential", |node| credential::open(node, kind, cluster_name, &name, sealed))
+}
+
+fn given(credential: &Option<String>) -> Option<String> {
+    credential.clone().filter(|text| !text.is_empty())
+}
+
+/// In check mode the one that issues credentials has issued none.
+fn without(
+    session: &Session<'_>,
+    is_check: bool,
+    what: &str,
+    fault: &str,
+) -> Result<(Option<How>, Forecast), Failure> {
+    match is_check {
+        true => Ok((None, Forecast::default())),
+        false => Err(session.refusal(what, &[fault.to_owned()])),
+    }
 }

@@ -3,6 +3,7 @@
 mod entry;
 mod plan;
 mod spec;
+pub mod token_file;
 
 use ansible_module::{Diff, Failure, Invocation, Module, Outcome};
 use pve::join::{self, How, Request, is_complete, stopped_proof};
@@ -10,7 +11,7 @@ use pve::operation::{Kind, Work};
 use pve::{Node, observe, seal};
 use serde_json::{Value, json};
 
-use crate::operating::{Session, links_or_own};
+use crate::operating::{Audit, Session, links_or_own};
 use plan::Plan;
 use spec::{Args, State};
 
@@ -20,15 +21,19 @@ pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::r
 fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let args: Args = call.args()?;
     match args.state {
-        State::Requested => request(node, call),
+        State::Requested => request(node, call, args.audit),
         State::Present => join(node, call, args),
     }
 }
 
 /// Makes a key for this join. The key lies below /run and is of use for one hour: no change of the node.
-fn request(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
+fn request(node: &Node, call: &Invocation, audit: Audit) -> Result<Outcome, Failure> {
     observe::is_root(node)?;
     let name = observe::own_name(node)?;
+    if !call.check_mode && audit == Audit::Required {
+        // Here, since a member admits the node before its join is begun.
+        pve::audit::ensure_writable(node)?;
+    }
     let request = if call.check_mode { seal::sample_request(&name) } else { seal::request(node, &name)? };
     let msg = format!("node {name:?} has a key for join material");
     Ok(Outcome::unchanged(msg).with("join_request", request).with("steps", [0; 0]).with("elapsed", 0))
@@ -38,11 +43,14 @@ fn join(node: &Node, call: &Invocation, args: Args) -> Result<Outcome, Failure> 
     let cluster = args.cluster_name.clone();
     let target = |own: &str| join::target(own, &cluster);
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Join, target)?;
+    session.audit = args.audit;
     if let Some(text) = session.unsettled.take() {
         return Ok(session.outcome(true, text));
     }
     let name = session.facts.node.clone();
+    session.about(&cluster, call.params.get("method").and_then(Value::as_str), vec![name.clone()]);
     let links = links_or_own(args.links.clone(), &session.facts);
+    let wait_for_api = args.wait_for_api;
     let what = format!("node {name:?} can't join cluster {cluster:?}");
     let plan = plan::plan(&session.facts, &cluster, &links, is_complete(node, &name))
         .map_err(|faults| session.refusal(&what, &faults))?;
@@ -53,7 +61,8 @@ fn join(node: &Node, call: &Invocation, args: Args) -> Result<Outcome, Failure> 
     }
     let (how, forecast) = match plan {
         Plan::Finish => (Some(How::Finish), entry::Forecast::default()),
-        _ => entry::check(&mut session, call.check_mode, args, &links, &what)?,
+        _ => entry::check(&mut session, call.check_mode, args, &links, &what)
+            .map_err(|failure| with_stopped(node, &name, failure))?,
     };
     let Some(how) = how.filter(|_| !call.check_mode) else {
         let msg = match plan {
@@ -67,6 +76,7 @@ fn join(node: &Node, call: &Invocation, args: Args) -> Result<Outcome, Failure> 
         node: name.clone(),
         links,
         nodes_before: forecast.nodes_before,
+        wait_for_api,
         how,
     };
     let result =

@@ -5,9 +5,10 @@ use pve::SecretString;
 use pve::observe::LinkAddress;
 use serde::Deserialize;
 
+use crate::operating::Audit;
 use crate::vocabulary::{
-    ATTACHED, AUTHOR, CLUSTER_NAME, CONFIG_VERSION, ELAPSED, FINGERPRINT, MEMBERS, MSG, OPERATION, ROOT,
-    STEPS, links, timeout,
+    ATTACHED, AUDIT, AUTHOR, CLUSTER_NAME, CONFIG_VERSION, ELAPSED, FINGERPRINT, MEMBERS, MSG, OPERATION,
+    ROOT, STEPS, links, timeout,
 };
 
 /// Checked arguments.
@@ -21,8 +22,12 @@ pub(super) struct Args {
     pub(super) peer: Option<String>,
     pub(super) fingerprint: Option<String>,
     pub(super) password: Option<SecretString>,
+    pub(super) credential: Option<String>,
+    pub(super) token: Option<SecretString>,
     pub(super) nodeid: Option<u32>,
     pub(super) votes: Option<u32>,
+    pub(super) wait_for_api: bool,
+    pub(super) audit: Audit,
     pub(super) timeout: u64,
 }
 
@@ -39,7 +44,10 @@ pub(super) enum State {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Method {
     Brokered,
+    Ticket,
     Api,
+    Expect,
+    Token,
 }
 
 pub(super) static SPEC: Spec = TABLE.as_sent();
@@ -64,12 +72,20 @@ const TABLE: Spec = Spec {
             &[
                 "V(brokered) takes O(material) from M(sddc.pve.pve_cluster_member). Nothing but corosync speaks \
                  between the nodes, and no password is needed.",
+                "V(ticket) takes O(credential), a ticket that root on a member made, and gives it to C(pvecm add) in place \
+                 of the password: also where root has a second factor or no password at all.",
                 "V(api) proves root's password to O(peer) under its pinned certificate and then gives it to \
                  C(pvecm add) on standard input.",
+                "V(expect) is V(api) with C(pvecm add) at a terminal of its own: the password is typed where it is asked \
+                 for, the fingerprint that is shown is compared with O(fingerprint) before the yes, and any other question \
+                 ends the join.",
+                "V(token) takes a token of M(sddc.pve.pve_join_credential), in O(token) or sealed in O(credential), asks \
+                 the members that it names over ssh under the host keys that it carries, and goes on as V(brokered). It \
+                 needs no controller: C(pve pve_cluster_join --token-file FILE) does the same.",
             ],
         )
         .default_text("brokered")
-        .choices(&["brokered", "api"]),
+        .choices(&["brokered", "ticket", "api", "expect", "token"]),
         links(&["Corosync links of this node, the same numbers as those of the cluster. Link 0 on the address of \
                  the node's own name when not given."]),
         Opt::new(
@@ -86,14 +102,38 @@ const TABLE: Spec = Spec {
             &["SHA-256 fingerprint of the certificate that the API of O(peer) serves, as C(pvenode cert info) and \
                RV(sddc.pve.pve_cluster_info#module:info) show it. The password is sent to no other."],
         ),
-        Opt::new("password", Kind::Str, &["Password of C(root@pam) on O(peer)."]).no_log(),
+        Opt::new("password", Kind::Str, &["Password of C(root@pam) on O(peer). O(method=api) and O(method=expect) need it or O(credential), except in \
+               check mode."]).no_log(),
+        Opt::new(
+            "credential",
+            Kind::Str,
+            &["RV(sddc.pve.pve_join_credential#module:credential), sealed to the key of this node's \
+               RV(ignore:join_request). Needed by O(method=ticket), except in check mode. For O(method=api) and \
+               O(method=expect) it is a temporary password."],
+        )
+        .not_secret(),
+        Opt::new(
+            "token",
+            Kind::Str,
+            &["RV(sddc.pve.pve_join_credential#module:join_string). O(method=token) needs it or O(credential), except \
+               in check mode."],
+        )
+        .no_log(),
         Opt::new(
             "nodeid",
             Kind::Int,
-            &["corosync's node id of this node, for O(method=api). The lowest free one when not given. A taken one \
+            &["corosync's node id of this node, for every O(method) but V(brokered). The lowest free one when not given. A taken one \
                is refused."],
         ),
-        Opt::new("votes", Kind::Int, &["Votes of this node, for O(method=api). 1 when not given."]),
+        Opt::new("votes", Kind::Int, &["Votes of this node, for every O(method) but V(brokered). 1 when not given."]),
+        Opt::new(
+            "wait_for_api",
+            Kind::Bool,
+            &["Whether to wait until the API of this node serves its new certificate. Without, the restart is begun \
+               and the next node may join meanwhile; M(sddc.pve.pve_cluster_validate) sees whether it ended well."],
+        )
+        .default_text("true"),
+        AUDIT,
         timeout(
             "180",
             &["Seconds for the whole join. When they are over everything is undone, and the end of corosync's log \
@@ -101,17 +141,23 @@ const TABLE: Spec = Spec {
         ),
     ],
     relations: Relations {
-        required_if: &[RequiredIf {
-            option: "method",
-            value: "api",
-            requires: &["peer", "fingerprint", "password"],
-            any: false,
-        }],
+        mutually_exclusive: &[&["password", "credential"], &["token", "credential"], &["password", "token"]],
+        required_if: &[
+            RequiredIf {
+                option: "method",
+                value: "api",
+                requires: &["peer", "fingerprint"],
+                any: false,
+            },
+            RequiredIf { option: "method", value: "expect", requires: &["peer", "fingerprint"], any: false },
+            RequiredIf { option: "method", value: "ticket", requires: &["peer", "fingerprint"], any: false },
+        ],
         ..Relations::NONE
     },
     supports_check_mode: true,
     check_mode_details: &[
-        "Runs all checks that only read, for O(method=api) including the login and a look at the cluster. With \
+        "Runs all checks that only read, including the login and a look at the cluster where a credential is given, \
+         which is not spent by that. With \
          O(state=requested) the key that is returned is a sample and is kept nowhere.",
     ],
     supports_diff: true,
@@ -148,10 +194,10 @@ const TABLE: Spec = Spec {
          and never enter the cluster's. C(pvecm add) alone loses them.",
         "C(pvecm add) exits 0 on every failure of its worker and waits for quorum without end. Success is what this \
          node shows afterwards.",
-        "The API must speak TLS 1.3 with an RSA key, as Proxmox VE sets it up.",
     ],
     seealso: &[
         SeeAlso::Module("sddc.pve.pve_cluster_member", "Admits this node on a member and gives the material."),
+        SeeAlso::Module("sddc.pve.pve_join_credential", "Issues tickets and tokens on a member."),
         SeeAlso::Module("sddc.pve.pve_cluster_validate", "Looks at the cluster from every member afterwards."),
         SeeAlso::Link("pvecm(1)", "https://pve.proxmox.com/pve-docs/pvecm.1.html", "Proxmox VE's cluster manager."),
     ],
@@ -201,4 +247,27 @@ const EXAMPLES: &str = r#"- name: Ask the joining node for a key
     links:
       - number: 0
         address: 10.10.1.22
+
+- name: Issue a ticket for the joining node on a member
+  sddc.pve.pve_join_credential:
+    cluster_name: sddc-cluster
+    type: ticket
+    node: node2
+    public_key: "{{ request.join_request.public_key }}"
+  delegate_to: node1
+  register: ticket
+
+- name: Join with the ticket
+  sddc.pve.pve_cluster_join:
+    cluster_name: sddc-cluster
+    method: ticket
+    peer: 10.10.1.21
+    fingerprint: "{{ hostvars['node1'].node.info.fingerprint }}"
+    credential: "{{ ticket.credential }}"
+
+- name: Join with a token
+  sddc.pve.pve_cluster_join:
+    cluster_name: sddc-cluster
+    method: token
+    token: "{{ pve_join_token }}"
 "#;

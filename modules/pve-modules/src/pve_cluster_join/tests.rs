@@ -1,6 +1,9 @@
 //! Joining over a fake node: the four promises of a changing module for both methods, refusals, the way back, and
 //! that no secret is written down.
 
+mod credentials;
+mod handover;
+
 use pve::admission::sealed_material;
 use pve::fake::{Fake, golden};
 use pve::https::{Ask, Reply};
@@ -39,6 +42,13 @@ fn api() -> Value {
 
 /// pve1's API, as the transcripts have it.
 fn with_peer(fake: &Fake, nodes: Value, status: Value) {
+    with_peer_and_ha(fake, nodes, status, "idle");
+}
+
+fn with_peer_and_ha(fake: &Fake, nodes: Value, status: Value, lrm: &str) {
+    let ha = json!([{"id": "quorum", "type": "quorum", "node": "pve1", "status": "OK", "quorate": 1},
+                    {"id": "lrm:pve1", "type": "lrm", "node": "pve1",
+                     "status": format!("pve1 ({lrm}, Sun Nov 22 15:15:58 2026)")}]);
     fake.on_https(move |_, exchange| {
         let Ask::Request { request, .. } = &exchange.ask else { return None };
         if exchange.address.to_string() != "10.88.0.11:8006" {
@@ -51,7 +61,11 @@ fn with_peer(fake: &Fake, nodes: Value, status: Value) {
         match request.path.as_str() {
             "/api2/json/access/ticket" => {
                 let form = request.form.as_ref().unwrap().expose_secret();
-                let is_right = form == "username=root%40pam&password=Very-Secret-9%21";
+                let is_right = [
+                    "username=root%40pam&password=Very-Secret-9%21",
+                    "username=root%40pam&password=PVE%3Aroot%40pam%3A6A61F1E0%3A%3ATICKET-SECRET%3D%3D",
+                ]
+                .contains(&form);
                 let code = if is_right { 200 } else { 401 };
                 answer(
                     code,
@@ -60,6 +74,7 @@ fn with_peer(fake: &Fake, nodes: Value, status: Value) {
             }
             "/api2/json/cluster/status" => answer(200, json!({"data": status})),
             "/api2/json/cluster/config/nodes" => answer(200, json!({"data": nodes})),
+            "/api2/json/cluster/ha/status/current" => answer(200, json!({"data": ha})),
             _ => answer(501, json!({"data": null})),
         }
     });
@@ -94,6 +109,19 @@ fn brokered_joins_once_and_then_finds_the_member() {
     let second = call(&fake, args);
     assert_eq!((&second["changed"], &second["cluster"]), (&json!(false), &json!("oracle")));
     assert_unchanged(&fake, &after);
+}
+
+#[test]
+fn without_waiting_for_the_api_its_restart_is_begun() {
+    let fake = joiner();
+    let mut args = brokered(&fake);
+    args["wait_for_api"] = json!(false);
+    let result = call(&fake, args);
+    assert_eq!(result["changed"], true, "{result:?}");
+    let steps: Vec<&str> =
+        result["steps"].as_array().unwrap().iter().filter_map(|step| step["name"].as_str()).collect();
+    assert!(steps.contains(&"begin to restart the API") && !steps.contains(&"wait for the API"), "{steps:?}");
+    assert!(fake.calls().contains(&"systemctl reload-or-restart --no-block pveproxy".to_owned()));
 }
 
 #[test]
@@ -178,7 +206,7 @@ fn corosync_that_refuses_to_start_is_undone_too() {
     let fake = joiner();
     let args = brokered(&fake);
     let before = state(&fake);
-    fake.answer("systemctl start corosync pve-cluster", 1, "Job for corosync.service failed.");
+    fake.answer("systemctl start corosync", 1, "Job for corosync.service failed.");
     let result = call(&fake, args);
     assert_eq!(result["rolled_back"], true, "{result:?}");
     assert!(result["msg"].as_str().unwrap().contains("Job for corosync.service failed"), "{result:?}");
@@ -250,6 +278,11 @@ fn a_node_that_may_not_join_is_left_alone() {
     refuse(&nothing, with("cluster_name", json!("prod")), "is in cluster \"oracle\", not \"prod\"");
     refuse(&nothing, with("nodeid", json!(1)), "node id 1 of \"pve2\" is taken by \"pve1\"");
     refuse(&nothing, with("peer", json!("10.88.0.77")), "cannot connect");
+    refuse(
+        &|fake| with_peer_and_ha(fake, one_node().0, one_node().1, "active"),
+        api(),
+        "high availability is active on peer 10.88.0.11",
+    );
     refuse(&nothing, json!({"cluster_name": "oracle"}), "needs material");
     let standalone = json!([{"type": "node", "name": "pve1", "online": 1, "nodeid": 0}]);
     refuse(&|fake| with_peer(fake, json!([]), standalone.clone()), api(), "is in no cluster");
@@ -281,4 +314,21 @@ fn a_member_without_certificate_is_completed() {
     assert_eq!(result["msg"], "node \"pve2\", a member of \"oracle\" already, was completed", "{result:?}");
     assert!(fake.path("/etc/pve/nodes/pve2/pve-ssl.pem").exists());
     assert_eq!(call(&fake, args)["changed"], false);
+}
+
+#[test]
+fn a_refused_join_is_in_the_audit_log_and_one_that_is_only_tried_is_not() {
+    let fake = api_joiner();
+    let mut args = api();
+    args["password"] = json!("wrong");
+    let checked = checked(invocation(&MODULE, args.clone()), true);
+    assert!(run(&fake.node(), &checked).is_err());
+    assert_eq!(fake.machine().read(pve::audit::LOG), "");
+    call(&fake, args);
+    let log = fake.machine().read(pve::audit::LOG);
+    let line: Value = serde_json::from_str(&log).unwrap();
+    let told = ["operation", "cluster", "method", "result", "node"].map(|key| line[key].as_str().unwrap());
+    assert_eq!(told, ["join", "oracle", "api", "refused", "pve2"]);
+    assert_eq!((&line["subjects"], &line["id"]), (&json!(["pve2"]), &json!(null)));
+    assert!(!log.contains("wrong"), "{log}");
 }

@@ -31,10 +31,12 @@ fn admit(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Failure
     let request = Request { cluster_name: args.cluster_name.clone(), nodes };
     let target = request.target();
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Admit, |_| target)?;
+    session.audit = args.audit;
     if let Some(text) = session.unsettled.take() {
         return Ok(session.outcome(true, text));
     }
     let cluster = &args.cluster_name;
+    session.about(cluster, None, request.names());
     let what =
         format!("member {:?} can't admit {} to {cluster:?}", session.facts.node, request.names().join(", "));
     let plan = plan::plan(&session.facts, args).map_err(|faults| session.refusal(&what, &faults))?;
@@ -98,20 +100,25 @@ fn sentence(decision: &admission::Decision, cluster: &str, verb: &str) -> String
 }
 
 fn withdraw(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Failure> {
+    let stopped: Vec<String> =
+        args.nodes.iter().filter(|asked| asked.proven_stopped).map(|asked| asked.name.clone()).collect();
     let request = |own: &str, asked: &spec::Asked| withdrawal::Request {
         cluster_name: args.cluster_name.clone(),
         own_name: own.to_owned(),
         name: asked.name.clone(),
         is_proven_stopped: asked.proven_stopped,
         nodes_before: asked.nodes_before,
+        also_stopped: stopped.clone(),
     };
     let Some(first) = args.nodes.first() else { return Ok(Outcome::unchanged("no node was named")) };
     let target = |own: &str| request(own, first).target();
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Withdraw, target)?;
+    session.audit = args.audit;
     if let Some(text) = session.unsettled.take() {
         return Ok(session.outcome(true, text));
     }
     let own = session.facts.node.clone();
+    session.about(&args.cluster_name, None, args.nodes.iter().map(|asked| asked.name.clone()).collect());
     let mut removed = Vec::new();
     for asked in &args.nodes {
         let request = request(&own, asked);
@@ -125,7 +132,10 @@ fn withdraw(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Fail
         removed.push(asked.name.clone());
     }
     let msg = match (removed.is_empty(), call.check_mode) {
-        (true, _) => format!("none of them is listed in cluster {:?}", args.cluster_name),
+        (true, _) => {
+            let names: Vec<&str> = args.nodes.iter().map(|asked| asked.name.as_str()).collect();
+            format!("not listed in cluster {:?}: {}", args.cluster_name, names.join(", "))
+        }
         (false, true) => format!("{} would be taken off the list", removed.join(", ")),
         (false, false) => format!("{} taken off the list", removed.join(", ")),
     };

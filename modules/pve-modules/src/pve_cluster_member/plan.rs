@@ -1,6 +1,6 @@
 //! What admitting nodes means for a member with these facts. Pure.
 
-use pve::admission::{Decision, Standing, decide};
+use pve::admission::{Decision, Standing, decide, ha_fault};
 use pve::corosync_conf::{ConfNode, CorosyncConf};
 use pve::facts::{ClusterState, NodeFacts};
 
@@ -43,12 +43,8 @@ pub(super) fn plan(facts: &NodeFacts, args: &Args) -> Result<Plan, Vec<String>> 
             asked.name
         ));
     }
-    if facts.ha.active && standing.nodes.len() == 1 && !decision.admit.is_empty() {
-        faults.push(
-            "high availability is active on this node, and admitting its second node takes quorum away until that \
-             node is up: this node could fence itself; stop the HA resources first"
-                .to_owned(),
-        );
+    if !decision.admit.is_empty() {
+        faults.extend(ha_fault(facts.ha.active, &standing));
     }
     if !faults.is_empty() {
         return Err(faults);

@@ -7,8 +7,10 @@ use pve::admission::Newcomer;
 use pve::observe::{LinkAddress, by_number};
 use serde::Deserialize;
 
+use crate::operating::Audit;
 use crate::vocabulary::{
-    ATTACHED, AUTHOR, CLUSTER_NAME, CONFIG_VERSION, ELAPSED, MSG, OPERATION, ROOT, STEPS, links, timeout,
+    ATTACHED, AUDIT, AUTHOR, CLUSTER_NAME, CONFIG_VERSION, ELAPSED, MSG, OPERATION, ROOT, STEPS, links,
+    timeout,
 };
 
 /// Checked arguments.
@@ -17,6 +19,7 @@ pub(super) struct Args {
     pub(super) cluster_name: String,
     pub(super) state: State,
     pub(super) nodes: Vec<Asked>,
+    pub(super) audit: Audit,
     pub(super) timeout: u64,
 }
 
@@ -78,6 +81,7 @@ const TABLE: Spec = Spec {
         .elements(Kind::Dict)
         .required()
         .options(NODE),
+        AUDIT,
         timeout("120", &["Seconds for the whole operation. Each admission takes two to three seconds."]),
     ],
     supports_check_mode: true,
@@ -113,6 +117,8 @@ const TABLE: Spec = Spec {
          is the second node of a cluster of one.",
         "It refuses a taken name, address or node id and links that differ from the cluster's. A taken node id is \
          accepted by C(pvesh), and then corosync starts on neither side.",
+        "A node of a wave is taken off the list only when every other node that is listed and was never online is \
+         proven to be stopped as well: one that starts with an older corosync.conf hangs.",
         "Removing the second node of a cluster without quorum needs C(pvecm expected 1). That is done only when a \
          journal shows that it was the second (the one of the admission on this node, or the one of the join, as \
          O(nodes[].nodes_before) says), and O(nodes[].proven_stopped=true).",

@@ -206,3 +206,24 @@ fn a_pending_node_of_a_quorate_cluster_goes_without_expecting_less() {
     assert_eq!(result["removed"], json!(["pve4"]), "{result:?}");
     assert!(!fake.calls().contains(&"pvecm expected 1".to_owned()));
 }
+
+#[test]
+fn nothing_is_withdrawn_while_another_node_of_the_wave_may_be_starting() {
+    let mut conf =
+        CorosyncConf::parse(&golden::file_in("12-three-nodes/pve1-files/corosync-conf-pve")).unwrap();
+    for (number, last) in [(4, 14), (5, 15)] {
+        let links = [(0, format!("10.88.0.{last}"))].into();
+        conf.put_node(&ConfNode { name: format!("pve{number}"), nodeid: number, votes: 1, links });
+        conf.increase_version();
+    }
+    let fake = Fake::member("pve1", "10.88.0.11", &conf.render());
+    fake.machine().online = Some(["pve2".to_owned(), "pve3".to_owned()].into());
+    let before = state(&fake);
+    let result = withdraw(&fake, "pve4", true);
+    assert!(result["msg"].as_str().unwrap().contains("pve5 listed, never online"), "{result:?}");
+    assert_unchanged(&fake, &before);
+    let nodes = json!([{"name": "pve4", "proven_stopped": true}, {"name": "pve5", "proven_stopped": true}]);
+    let args = json!({"cluster_name": "oracle", "state": "absent", "nodes": nodes});
+    let result = fields(run(&fake.node(), &invocation(&MODULE, args)));
+    assert_eq!(result["removed"], json!(["pve4", "pve5"]), "{result:?}");
+}

@@ -4,7 +4,8 @@ mod spec;
 
 use ansible_module::{Diff, Failure, Invocation, Module, Outcome};
 use pve::Node;
-use pve::cluster_plan::{self, Action, Decision, Plan, Request};
+use pve::cluster_plan::{self, Action, Decision, Plan, Request, Votes};
+use pve::inventory::WantedNode;
 use serde_json::{Map, Value, json};
 
 use crate::ranges;
@@ -18,9 +19,9 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let args: spec::Args = call.args()?;
     let steps = Steps::start(node);
     let fail_on_refuse = args.fail_on_refuse;
-    let request: Request = args.into();
+    let request = Request::try_from(args)?;
     let plan = cluster_plan::plan(&request);
-    let mut fields = fields(&plan);
+    let mut fields = fields(&request, &plan);
     fields.insert("elapsed".to_owned(), json!(steps.elapsed(node)));
 
     let refusals = plan.refusals();
@@ -37,34 +38,42 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     Ok(diffs(&request, &plan).into_iter().fold(outcome, Outcome::diff))
 }
 
-fn fields(plan: &Plan) -> Map<String, Value> {
+fn fields(request: &Request, plan: &Plan) -> Map<String, Value> {
     let decisions: Map<String, Value> =
         plan.decisions.iter().map(|(name, decision)| (name.clone(), json!(decision))).collect();
-    let forecast: Vec<Value> = plan
-        .forecast
-        .iter()
-        .map(|step| {
-            json!({
-                "node": step.node,
-                "action": step.action,
-                "before": {"online_votes": step.online_votes.0, "expected_votes": step.expected_votes.0,
-                           "quorum": step.quorum.0},
-                "after": {"online_votes": step.online_votes.1, "expected_votes": step.expected_votes.1,
-                          "quorum": step.quorum.1},
-                "quorate_meanwhile": step.is_quorate_meanwhile,
-            })
-        })
-        .collect();
     let fields = json!({
         "plan": decisions,
         "primary": plan.primary,
         "joins": plan.joins,
+        "waves": plan.waves,
+        "nodes": plan.nodes,
+        "peers": peers(request, plan),
         "members": plan.members,
-        "forecast": forecast,
+        "forecast": plan.forecast,
+        "notes": plan.notes,
         "config_version": plan.config_version,
         "report": cluster_plan::lines(plan),
     });
     fields.as_object().cloned().unwrap_or_default()
+}
+
+/// The nodes with what of their facts others are compared with: all facts of all nodes for every node would be much.
+fn peers(request: &Request, plan: &Plan) -> Vec<Value> {
+    let peer = |node: &WantedNode| {
+        let mut peer = json!(node);
+        let info = request.nodes.iter().find(|asked| asked.name == node.name).and_then(WantedNode::facts);
+        if let Some(facts) = info {
+            peer["info"] = json!({
+                "node": facts.node,
+                "machine_id": facts.machine_id,
+                "version": facts.version,
+                "addresses": facts.addresses,
+                "host_keys": facts.host_keys,
+            });
+        }
+        peer
+    };
+    plan.nodes.iter().map(peer).collect()
 }
 
 fn sentence(request: &Request, plan: &Plan) -> String {
@@ -78,7 +87,8 @@ fn sentence(request: &Request, plan: &Plan) -> String {
     parts.extend(creates.first().map(|creator| format!("{creator} creates {name:?}")));
     if !plan.joins.is_empty() {
         let verb = if plan.joins.len() == 1 { "joins" } else { "join" };
-        parts.push(format!("{} {verb}", plan.joins.join(", ")));
+        let waves: Vec<String> = plan.waves.iter().map(|wave| wave.join(", ")).collect();
+        parts.push(format!("{} {verb}", waves.join(", then ")));
     }
     if !refused.is_empty() {
         parts.push(format!("refused: {}", refused.join(", ")));
@@ -107,9 +117,7 @@ fn standing(plan: &Plan) -> String {
         _ => format!("{name}: {}\n", decision.reason),
     };
     let mut text: String = plan.decisions.iter().map(|(name, decision)| line(name, decision)).collect();
-    text.push_str(&votes(
-        plan.forecast.first().map(|step| (step.online_votes.0, step.expected_votes.0, step.quorum.0)),
-    ));
+    text.push_str(&votes(plan.forecast.first().map(|step| step.before)));
     text
 }
 
@@ -118,19 +126,22 @@ fn outlook(plan: &Plan) -> String {
     let primary = plan.primary.as_deref().unwrap_or_default();
     let line = |name: &str, decision: &Decision| match decision.action {
         Action::Create => format!("{name}: creates the cluster\n"),
-        Action::Join => format!("{name}: joins through {primary}\n"),
+        Action::Join => {
+            let wave = plan.waves.iter().position(|wave| wave.iter().any(|other| other == name)).unwrap_or(0);
+            format!("{name}: joins through {primary} in wave {}\n", wave + 1)
+        }
         _ => format!("{name}: {}\n", decision.reason),
     };
     let mut text: String = plan.decisions.iter().map(|(name, decision)| line(name, decision)).collect();
-    text.push_str(&votes(
-        plan.forecast.last().map(|step| (step.online_votes.1, step.expected_votes.1, step.quorum.1)),
-    ));
+    text.push_str(&votes(plan.forecast.last().map(|step| step.after)));
     text
 }
 
-fn votes(votes: Option<(u32, u32, u32)>) -> String {
-    let (online, expected, quorum) = votes.unwrap_or_default();
-    format!("votes: {online} of {expected}, quorum {quorum}\n")
+fn votes(votes: Option<Votes>) -> String {
+    let Votes { online_votes, expected_votes, quorum, tolerated_failures } = votes.unwrap_or_default();
+    format!(
+        "votes: {online_votes} of {expected_votes}, quorum {quorum}, failures survived: {tolerated_failures}\n"
+    )
 }
 
 #[cfg(test)]
@@ -165,9 +176,18 @@ mod tests {
             json!({"action": "join", "reason": "it is in no cluster: it joins"})
         );
         assert_eq!((&result["primary"], &result["joins"]), (&json!("pve1"), &json!(["pve2"])));
-        let forecast = json!({"node": "pve2", "action": "join", "quorate_meanwhile": false,
-            "before": {"online_votes": 1, "expected_votes": 1, "quorum": 1},
-            "after": {"online_votes": 2, "expected_votes": 2, "quorum": 2}});
+        let forecast = json!({"nodes": ["pve2"], "action": "join", "quorate_meanwhile": false,
+            "before": {"online_votes": 1, "expected_votes": 1, "quorum": 1, "tolerated_failures": 0},
+            "after": {"online_votes": 2, "expected_votes": 2, "quorum": 2, "tolerated_failures": 0}});
+        assert_eq!(result["waves"], json!([["pve2"]]));
+        let links = json!([{"number": 0, "address": "10.88.0.12"}]);
+        let args = json!({"cluster_name": "oracle", "nodes": [fresh("pve2")], "link_networks": {"0": "10.88.0.0/24"}});
+        let chosen = calling::fields(run(&node, &invocation(&MODULE, args)));
+        assert_eq!(
+            chosen["nodes"],
+            json!([{"name": "pve2", "address": "10.88.0.12", "links": links,
+            "version": "9.1.10"}])
+        );
         assert_eq!(result["forecast"][1], forecast);
         assert_eq!(result["changed"], false);
         assert!(fake.calls().is_empty());
@@ -184,12 +204,12 @@ mod tests {
         assert_eq!(
             text(&outcome.diff[0].before),
             "pve1: in no cluster\npve2: in no cluster\npve3: in no cluster\n\
-                                                   votes: 0 of 0, quorum 0\n"
+                                                   votes: 0 of 0, quorum 0, failures survived: 0\n"
         );
         assert_eq!(
             text(&outcome.diff[0].after),
-            "pve1: creates the cluster\npve2: joins through pve1\npve3: joins \
-                                                  through pve1\nvotes: 3 of 3, quorum 2\n"
+            "pve1: creates the cluster\npve2: joins through pve1 in wave 1\npve3: joins through pve1 in wave 2\n\
+             votes: 3 of 3, quorum 2, failures survived: 1\n"
         );
         assert_eq!(text(&outcome.diff[1].before), "");
         let conf = golden::file_in("12-three-nodes/pve1-files/corosync-conf-pve");

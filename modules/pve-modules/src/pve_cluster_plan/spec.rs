@@ -1,9 +1,11 @@
 //! The table of `pve_cluster_plan`.
 
-use ansible_module::{Kind, Opt, Ret, SeeAlso, Spec};
+use ansible_module::{Failure, Kind, Opt, Ret, SeeAlso, Spec};
 use pve::cluster_plan::Request;
+use pve::corosync_conf::MAX_LINK;
 use pve::inventory::WantedNode;
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::vocabulary::{AUTHOR, CLUSTER_NAME, ELAPSED, MSG, NODE};
 
@@ -14,17 +16,36 @@ pub(super) struct Args {
     nodes: Vec<WantedNode>,
     primary: Option<String>,
     token_coefficient: Option<u32>,
+    link_networks: Option<Map<String, Value>>,
+    wave_limit: Option<usize>,
     pub(super) fail_on_refuse: bool,
 }
 
-impl From<Args> for Request {
-    fn from(args: Args) -> Self {
-        Self {
+impl TryFrom<Args> for Request {
+    type Error = Failure;
+
+    fn try_from(args: Args) -> Result<Self, Failure> {
+        let mut link_networks = Vec::new();
+        for (number, network) in args.link_networks.unwrap_or_default() {
+            let number = number.parse().ok().filter(|number| *number <= MAX_LINK).ok_or_else(|| {
+                Failure::new(format!(
+                    "option \"link_networks\" has link {number:?}: links are 0 to {MAX_LINK}"
+                ))
+            })?;
+            let text = network.as_str().unwrap_or_default();
+            let network = text.parse().map_err(|error| {
+                Failure::new(format!("option \"link_networks\": link {number}: {error:#}"))
+            })?;
+            link_networks.push((number, network));
+        }
+        Ok(Self {
             cluster_name: args.cluster_name,
             nodes: args.nodes,
             primary: args.primary,
             token_coefficient: args.token_coefficient,
-        }
+            link_networks,
+            wave_limit: args.wave_limit,
+        })
     }
 }
 
@@ -34,7 +55,7 @@ const TABLE: Spec = Spec {
     options: OPTIONS,
     supports_check_mode: true,
     check_mode_details: &[
-        "Changes nothing in either mode. In check mode RV(changed) says whether anything is to be done, so that \
+        "Changes nothing in either mode. In check mode C(changed) says whether anything is to be done, so that \
          Ansible shows the diff; else it is V(false).",
     ],
     supports_diff: true,
@@ -64,7 +85,11 @@ const TABLE: Spec = Spec {
             "Refuses nodes of another cluster, clashes of names and addresses, taken node ids, links that the cluster \
              does not have, nodes with guests or with traces of an earlier cluster, and any join while the cluster \
              is without quorum or has a quorum device.",
-            "Foretells votes and quorum for each step, and shows corosync.conf as it will be.",
+            "Puts those who join into waves: with E votes expected and O online, no more than 2 O - E - 1 votes are \
+             admitted together, so that the members stay quorate until the new nodes are up: 1, 1, 2, 4, 8 nodes. The \
+             second node of a cluster is the one exception.",
+            "Foretells votes, quorum and how many nodes may fail before and after each wave, gives advice, and shows \
+             corosync.conf as it will be.",
         ],
     )
 };
@@ -92,6 +117,18 @@ const OPTIONS: &[Opt] = &[
         Kind::Int,
         &["C(totem.token_coefficient) of a new cluster in milliseconds, for the preview of corosync.conf. 125 when \
            not given, as C(pvecm create) sets it."],
+    ),
+    Opt::new(
+        "link_networks",
+        Kind::Dict,
+        &["Network of each link by its number, as in V({0: 10.10.1.0/24, 1: 10.10.2.0/24}). Each node then takes the \
+           one address it has there. An address that O(nodes[].links) gives a link goes first."],
+    ),
+    Opt::new(
+        "wave_limit",
+        Kind::Int,
+        &["The most nodes that may join together: V(1) for methods by which only one node can join at a time. As \
+           many as quorum allows when not given."],
     ),
     Opt::new(
         "fail_on_refuse",
@@ -132,19 +169,32 @@ const RETURNS: &[Ret] = &[
     Ret::new("joins", Kind::List, &["Who joins, in this order: first those whose admission did not end, then those \
                                      that want a certain node id."])
         .elements(Kind::Str)
-        .sample(r#"["node2", "node3"]"#),
+        .sample(r#"["node2", "node3", "node4", "node5"]"#),
+    Ret::new("waves", Kind::List, &["The same in waves: all nodes of one are admitted, get the one corosync.conf that \
+                                     lists them all, and are started together; then the next."])
+        .elements(Kind::List)
+        .sample(r#"[["node2"], ["node3"], ["node4", "node5"]]"#),
+    Ret::new("nodes", Kind::List, &["The nodes of O(nodes) without their facts, with the links that \
+                                     O(link_networks) gave them."])
+        .elements(Kind::Dict)
+        .sample(r#"[{"name": "node1", "address": "10.10.1.21", "links": [{"number": 0, "address": "10.10.1.21"}]}]"#),
+    Ret::new("peers", Kind::List, &["The same with those facts that M(sddc.pve.pve_preflight) compares across nodes, for \
+                                     its O(sddc.pve.pve_preflight#module:nodes)."])
+        .elements(Kind::Dict),
     Ret::new("members", Kind::List, &["Members that are online now, those outside of O(nodes) too."])
         .elements(Kind::Str)
         .sample("[]"),
-    Ret::new("forecast", Kind::List, &["Votes before and after each step, and whether the cluster stays quorate from \
-                                        the admission until the node is up. The second node of a cluster is the one \
-                                        that cannot be admitted without."])
+    Ret::new("forecast", Kind::List, &["Votes before and after the creation and each wave, and whether the cluster stays \
+                                        quorate from the admission until the nodes are up. \
+                                        C(tolerated_failures) is how many nodes may fail, whichever they are."])
         .elements(Kind::Dict)
         .sample(
-            r#"[{"node": "node2", "action": "join", "quorate_meanwhile": false,
-                 "before": {"online_votes": 1, "expected_votes": 1, "quorum": 1},
-                 "after": {"online_votes": 2, "expected_votes": 2, "quorum": 2}}]"#,
+            r#"[{"nodes": ["node2"], "action": "join", "quorate_meanwhile": false,
+                 "before": {"online_votes": 1, "expected_votes": 1, "quorum": 1, "tolerated_failures": 0},
+                 "after": {"online_votes": 2, "expected_votes": 2, "quorum": 2, "tolerated_failures": 0}}]"#,
         ),
+    Ret::new("notes", Kind::List, &["What a person should know though it stops nothing, advice among it."])
+        .elements(Kind::Str),
     Ret::new("config_version", Kind::Int, &["C(totem.config_version) of the cluster as it is; 0 without one."]).sample("0"),
     Ret::new("report", Kind::List, &["The plan as lines of text."]).elements(Kind::Str),
     MSG,

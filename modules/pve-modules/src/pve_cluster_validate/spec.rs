@@ -38,19 +38,15 @@ const TABLE: Spec = Spec {
     relations: Relations { mutually_exclusive: &[&["nodes", "count"]], ..Relations::NONE },
     supports_check_mode: true,
     check_mode_details: &[
-        "Changes nothing in either mode. In check mode V(pmxcfs-writable) is skipped, since it takes a lock and gives \
-         it back.",
+        "Changes nothing in either mode, but for a file of its own below C(/etc/pve/priv/sddc-pve-seen) that the other \
+         members are to read, and a lock that it takes and gives back. In check mode both are left out.",
     ],
     examples: EXAMPLES,
     returns: RETURNS,
     notes: &[
-        "Checks of the cluster as this member sees it: V(in-cluster), V(quorate) (corosync and pmxcfs), \
-         V(members-complete), V(config-current), V(links-connected) (every link to every node), V(pmxcfs-writable), \
-         V(certificates) (of every node, and the API shows this node's own: after a join the old one lingers \
-         for seconds), V(services-enabled), V(no-remnants) and V(time-synchronised).",
-        "Checks across members, when O(views) is given: V(views-complete) and V(views-agree). Equal content of \
-         C(/etc/pve) on all members shows that it is replicated. What changes by itself (C(lrm_status), \
-         C(manager_status), C(crm_commands), locks, pmxcfs's own dot files) is left out of the comparison.",
+        "What is compared when O(views) is given: configuration, members, addresses, authority and certificates, the \
+         content of C(/etc/pve) (without what changes by itself: C(lrm_status), C(manager_status), C(crm_commands), \
+         locks, pmxcfs's own dot files), and that what each member wrote is read here.",
         "What C(pvecm add) exits with says nothing: it exits with 0 when the join failed. This module looks.",
     ],
     seealso: &[
@@ -141,6 +137,7 @@ const RETURNS: &[Ret] = &[
         ),
         Ret::new("fingerprints", Kind::Dict, &["SHA-256 fingerprint of each node's certificate."]),
         Ret::new("pve_digest", Kind::Str, &["SHA-256 over the content of C(/etc/pve)."]),
+        Ret::new("nonce", Kind::Str, &["What it wrote for the others to read; C(null) in check mode."]),
     ]),
     CHECKS,
     Ret::new("ok", Kind::Bool, &["Whether every check passed."]),

@@ -19,7 +19,9 @@ pub(super) struct Args {
     ports: Vec<u16>,
     packages: Vec<String>,
     files: Vec<WantedFile>,
+    method: Option<String>,
     ignore: Vec<String>,
+    skip: Vec<String>,
     only: Option<Vec<String>>,
     pub(super) report_only: bool,
     pub(super) timeout: u64,
@@ -35,7 +37,9 @@ impl From<Args> for Wanted {
             ports: args.ports,
             packages: args.packages,
             files: args.files,
+            method: args.method,
             ignore: args.ignore,
+            skip: args.skip,
             only: args.only,
         }
     }
@@ -101,6 +105,12 @@ const OPTIONS: &[Opt] = &[
     )
     .choices(&["join", "create", "member"])
     .default_text("join"),
+    Opt::new(
+        "method",
+        Kind::Str,
+        &["The method by which nodes are to join, as O(sddc.pve.pve_cluster_join#module:method) or the role has it: \
+           some settings matter to some methods only."],
+    ),
     Opt::new("bridges", Kind::List, &["Bridges that must be there and up."]).elements(Kind::Str).default("[\"vmbr0\"]"),
     Opt::new(
         "ports",
@@ -126,6 +136,13 @@ const OPTIONS: &[Opt] = &[
     )
     .elements(Kind::Str)
     .default("[]"),
+    Opt::new(
+        "skip",
+        Kind::List,
+        &["Checks that are not to be made at all. Those that guard data are made all the same."],
+    )
+    .elements(Kind::Str)
+    .default("[]"),
     Opt::new("only", Kind::List, &["The only checks to run. All when not given."]).elements(Kind::Str),
     Opt::new(
         "report_only",
@@ -140,19 +157,10 @@ const OPTIONS: &[Opt] = &[
     ),
 ];
 
+/// What stands before the table of checks.
 const NOTES: &[&str] = &[
-    "Checks of the node itself: V(running-as-root), V(pve-installed), V(pve-version-supported) (7 to 9), \
-     V(packages-installed) (those of O(packages)), V(files-current) (those of O(files)), V(pmxcfs-running) and \
-     V(time-synchronised) (chrony, timesyncd, or another service that tells the kernel).",
-    "Checks of names and network: V(node-name-matches), V(own-name-resolves) (to an address of the node, not to \
-     127.0.1.1), V(names-resolve) (every node's name, to the address of O(nodes)), V(bridge-up), V(links-local) \
-     (C(pvecm create) accepts an address that is not local and leaves a cluster that nobody can reach), \
-     V(firewall-open) (skipped where the unit sddc-pve-firewall is not installed and the check is not named in \
-     O(only)) and V(peer-ports-reachable).",
-    "Checks against the cluster: V(cluster-name-valid), V(inventory-consistent), V(versions-match) (one major \
-     version), V(not-in-foreign-cluster), V(no-name-clash), V(no-guests), V(no-remnants) and \
-     V(corosync-not-running). They cover what C(PVE::Cluster::Setup::assert_joinable) of pve-cluster looks at, and \
-     what it does not.",
+    "The checks cover what C(PVE::Cluster::Setup::assert_joinable) of pve-cluster looks at, and what it does not. Some \
+     compare this node with others, by the facts in O(nodes[].info): those that are not known are left out.",
 ];
 
 const EXAMPLES: &str = r#"- name: Check all nodes before anything is changed

@@ -15,6 +15,9 @@ pub struct ConfError {
 /// Sections of which there may be several under one name; PVE refuses any other repetition.
 const REPEATED: [&str; 3] = ["node", "interface", "logger_subsys"];
 
+/// Sections inside of sections; corosync's own keys need three. What is nested without end would take the stack.
+const DEPTH: usize = 16;
+
 pub(super) fn document(text: &str) -> Result<Section, ConfError> {
     let mut open: Vec<(String, Section)> = vec![(String::new(), Section::default())];
     let mut last = 0;
@@ -25,6 +28,9 @@ pub(super) fn document(text: &str) -> Result<Section, ConfError> {
         let line = line.split('#').next().unwrap_or_default().trim();
         if line.is_empty() {
         } else if let Some(name) = line.strip_suffix('{') {
+            if open.len() > DEPTH {
+                return Err(error(format!("sections are nested deeper than {DEPTH}")));
+            }
             open.push((name.trim().to_owned(), Section::default()));
         } else if line == "}" {
             let (name, section) = open.pop().ok_or_else(|| error("unexpected '}'".to_owned()))?;

@@ -37,6 +37,8 @@ pub struct Machine {
     pub members: Option<String>,
     /// Fingerprint of the certificate that the API shows, instead of the one in /etc/pve.
     pub served: Option<String>,
+    /// Fingerprint that a peer's API shows to `pvecm add` at a terminal.
+    pub peer_certificate: String,
     /// Monotonic clock.
     pub clock: Duration,
     /// Wall clock at zero of the monotonic one.
@@ -102,6 +104,7 @@ impl Machine {
                 interface: "vmbr0".to_owned(),
                 address: address.to_owned(),
                 prefix: 24,
+                mtu: Some(1500),
             }],
             names: BTreeMap::from([(name.to_owned(), vec![address.to_owned()])]),
             units,
@@ -113,6 +116,7 @@ impl Machine {
             cluster_files: BTreeMap::new(),
             members: None,
             served: None,
+            peer_certificate: String::new(),
             clock: Duration::ZERO,
             booted: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_359_600),
             calls: Vec::new(),
@@ -153,6 +157,14 @@ impl Machine {
         let status: String = status.iter().map(|(name, version)| package(name, version)).collect();
         self.write("/var/lib/dpkg/status", status);
         self.write("/proc/sys/kernel/hostname", format!("{}\n", self.hostname));
+        self.write("/etc/hostname", format!("{}\n", self.hostname));
+        self.write("/etc/os-release", "ID=debian\nVERSION_CODENAME=trixie\n");
+        self.write("/proc/self/mounts", "/dev/mapper/pve-root / ext4 rw,relatime 0 0\n");
+        self.write(
+            "/etc/apt/sources.list.d/pve.sources",
+            "Types: deb\nURIs: http://download.proxmox.com/debian/pve\nSuites: trixie\nComponents: \
+             pve-no-subscription\n",
+        );
         self.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
         self.write("/etc/ssh/ssh_host_ed25519_key.pub", KEY);
         self.write("/sys/class/net/vmbr0/flags", "0x1003\n");

@@ -4,6 +4,13 @@ use super::Machine;
 use super::systemctl;
 use crate::{Cmd, Output, RunError};
 
+/// df of coreutils 9.7.
+const DF: &str = "Filesystem     1024-blocks    Used Available Capacity Mounted on\n/dev/mapper/pve-root \
+                  98497780 4012345  89438888       5% /\n";
+/// A certificate that is good: what `openssl x509 -enddate -checkhost` prints.
+const CERTIFICATE: &str = "notAfter=Nov 22 15:00:00 2028 GMT\nHostname fake does match certificate\n";
+const NO_RULES: &str = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+
 pub(super) fn run(machine: &mut Machine, cmd: &Cmd) -> Result<Output, RunError> {
     let args: Vec<&str> = cmd.args.iter().map(String::as_str).collect();
     match (cmd.program.as_str(), args.as_slice()) {
@@ -13,6 +20,12 @@ pub(super) fn run(machine: &mut Machine, cmd: &Cmd) -> Result<Output, RunError> 
         ("getent", ["ahosts", names @ ..]) => Ok(getent(machine, names)),
         ("ip", ["-json", "address", ..]) => Ok(printed(ip_json(machine))),
         ("chronyc", ["-c", "tracking"]) if machine.synchronised.is_some() => Ok(printed(tracking(machine))),
+        ("chronyc", ["-c", "sources"]) if machine.synchronised.is_some() => {
+            Ok(printed("^,*,192.168.0.1,3,6,377,21,0.000012,0.000012,0.0003\n".to_owned()))
+        }
+        ("df", ["--portability", ..]) => Ok(printed(DF.to_owned())),
+        ("openssl", ["x509" | "verify" | "pkey", ..]) => Ok(printed(CERTIFICATE.to_owned())),
+        ("iptables-save" | "ip6tables-save", _) => Ok(printed(NO_RULES.to_owned())),
         ("timedatectl", ["show", ..]) if machine.synchronised.is_some() => {
             let yes = if machine.synchronised == Some(true) { "yes" } else { "no" };
             Ok(printed(format!("NTP=yes\nNTPSynchronized={yes}\n")))
@@ -52,7 +65,7 @@ fn ip_json(machine: &Machine) -> String {
     let loopback = serde_json::json!({"ifname": "lo", "flags": ["LOOPBACK", "UP"], "operstate": "UNKNOWN",
         "addr_info": [{"family": "inet", "local": "127.0.0.1", "prefixlen": 8, "scope": "host"}]});
     let own = machine.addresses.iter().map(|address| {
-        serde_json::json!({"ifname": address.interface, "flags": ["BROADCAST", "UP"], "operstate": "UP",
+        serde_json::json!({"ifname": address.interface, "flags": ["BROADCAST", "UP"], "operstate": "UP", "mtu": address.mtu,
             "addr_info": [{"family": "inet", "local": address.address, "prefixlen": address.prefix, "scope": "global"}]})
     });
     serde_json::Value::Array(std::iter::once(loopback).chain(own).collect()).to_string()

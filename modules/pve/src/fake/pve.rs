@@ -7,7 +7,7 @@ use super::Machine;
 use super::machine::certificate;
 use super::programs::printed;
 use crate::corosync_conf::{ConfNode, CorosyncConf, NewCluster, NewLink};
-use crate::{Cmd, Output, RunError};
+use crate::{Cmd, Output, Partner, RunError, Turn};
 
 const SHARED: &str = "/etc/pve/corosync.conf";
 const LOCAL: &str = "/etc/corosync/corosync.conf";
@@ -42,11 +42,47 @@ pub(super) fn run(machine: &mut Machine, cmd: &Cmd) -> Option<Result<Output, Run
         ("sshd", ["-T", ..]) => {
             "permitrootlogin yes\nauthorizedkeysfile .ssh/authorized_keys .ssh/authorized_keys2\n".to_owned()
         }
+        ("ssh", ["-V"]) => {
+            let stderr = "OpenSSH_10.0p2 Debian-7, OpenSSL 3.5.1 1 Jul 2025\n".to_owned();
+            return Some(Ok(Output { code: Some(0), stdout: String::new(), stderr }));
+        }
+        ("perl", ["-MPVE::AccessControl", "-e", _]) => "PVE:root@pam:6A61F1E0::TICKET-SECRET==".to_owned(),
+        ("tar", ["--create", "--gzip", "--file", path, ..]) => {
+            machine.write(path, "a copy");
+            String::new()
+        }
         ("logger" | "kill", _) => String::new(),
         ("journalctl", ["-u", "corosync", ..]) => "  [KNET  ] host: host: 1 has no active links\n".to_owned(),
         _ => return None,
     };
     Some(Ok(printed(text)))
+}
+
+/// `pvecm add` at a terminal: asks for the password, shows the peer's certificate, asks for a yes.
+pub(super) fn converse(
+    machine: &mut Machine,
+    cmd: &Cmd,
+    partner: &mut Partner<'_>,
+) -> Result<Output, RunError> {
+    let args: Vec<&str> = cmd.args.iter().map(String::as_str).collect();
+    let ("pvecm", ["add", peer, options @ ..]) = (cmd.program.as_str(), args.as_slice()) else {
+        return Err(RunError::NotFound { program: cmd.program.clone() });
+    };
+    let mut ask = |shown: &str| match partner(shown, true) {
+        Turn::Say(text) => Some(text),
+        Turn::Wait | Turn::HangUp => None,
+    };
+    let killed = Ok(Output::default());
+    let question = format!("Please enter superuser (root) password for '{peer}': ");
+    let Some(password) = ask(&question) else { return killed };
+    let shown = machine.peer_certificate.clone();
+    let question = format!(
+        "X509 SHA256 key fingerprint is {shown}.\nAre you sure you want to continue connecting (yes/no)? "
+    );
+    let Some(answer) = ask(&question) else { return killed };
+    assert_eq!(secrecy::ExposeSecret::expose_secret(&answer), "yes");
+    let password = format!("{}\n", secrecy::ExposeSecret::expose_secret(&password));
+    Ok(printed(add(machine, options, &password)))
 }
 
 /// Options `--linkN address[,priority=P]` and others by name.

@@ -39,15 +39,18 @@ pub struct PeerCluster {
     pub nodes: Vec<ConfNode>,
     /// Names of those that are online.
     pub online: Vec<String>,
+    /// Whether losing quorum for a minute would fence one of them.
+    pub is_ha_active: bool,
 }
 
 impl<'a> Peer<'a> {
-    /// Proves root's password to the member and keeps the ticket it gives.
+    /// Proves root's password, or a ticket in its place (`what`), to the member and keeps the ticket it gives.
     pub fn login(
         node: &'a Node,
         address: IpAddr,
         pin: Fingerprint,
         password: &SecretString,
+        what: &str,
     ) -> anyhow::Result<Self> {
         let address = SocketAddr::new(address, PORT);
         let encoded = zeroize::Zeroizing::new(percent_encode(password.expose_secret()));
@@ -63,21 +66,21 @@ impl<'a> Peer<'a> {
         let (code, reason) = reply.status.clone().unwrap_or_default();
         if code == 401 {
             bail!(
-                "{address} refuses root@pam's password ({reason}): nothing was changed; correct the password, \
-                 or use method brokered, which needs none"
+                "{address} refuses root@pam's {what} ({reason}): nothing was changed; correct the {what}, or use method \
+                 brokered, which needs none"
             );
         }
         let data = data_of(&reply, "/access/ticket", address)?;
         if data.get("NeedTFA").is_some_and(|need| need != 0 && need != false) {
             bail!(
-                "root@pam at {address} has a second factor, so a password alone can't join: use method brokered \
-                 (or ticket), which needs no password"
+                "root@pam at {address} has a second factor, so a {what} alone can't join: use method ticket or \
+                 brokered, which need no password"
             );
         }
         let ticket = data.get("ticket").and_then(Value::as_str).unwrap_or_default();
         if ticket.is_empty() || ticket.contains("!tfa!") {
             bail!(
-                "root@pam at {address} got no full ticket (a second factor is asked for): use method brokered"
+                "root@pam at {address} got no full ticket (a second factor is asked for): use method ticket or brokered"
             );
         }
         Ok(Self { node, address, pin, ticket: percent_encode(ticket).into() })
@@ -94,14 +97,28 @@ impl<'a> Peer<'a> {
             .filter(|entry| is_kind(entry, "node") && number(entry, "online") == Some(1))
             .filter_map(|entry| text(entry, "name"))
             .collect();
-        let nodes: Vec<Value> =
-            serde_json::from_value(self.get("/cluster/config/nodes")?).context("the node list is no list")?;
+        let nodes: Vec<Value> = serde_json::from_str(&self.get("/cluster/config/nodes")?.to_string())
+            .context("the node list is no list")?;
+        // Only a cluster of one loses quorum by an admission.
+        let is_ha_active = nodes.len() == 1 && self.is_ha_active()?;
         Ok(Some(PeerCluster {
             name: text(cluster, "name").unwrap_or_default(),
             is_quorate: number(cluster, "quorate") == Some(1),
             config_version: number(cluster, "version").unwrap_or(0),
             nodes: nodes.iter().map(conf_node).collect(),
             online,
+            is_ha_active,
+        }))
+    }
+
+    /// Whether a local resource manager holds its watchdog: `NODE (STATE, TIME)` in the API (PVE/API2/HA/Status.pm).
+    fn is_ha_active(&self) -> anyhow::Result<bool> {
+        let status = self.get("/cluster/ha/status/current")?;
+        let managers = status.as_array().into_iter().flatten();
+        let mut states = managers.filter(|entry| text(entry, "type").as_deref() == Some("lrm"));
+        Ok(states.any(|entry| {
+            let told = text(entry, "status").unwrap_or_default();
+            ["(active,", "(lost_agent_lock,"].iter().any(|state| told.contains(state))
         }))
     }
 
@@ -154,7 +171,7 @@ fn explain(error: HttpsError, address: SocketAddr) -> anyhow::Error {
         }
         _ => "see that pveproxy runs on the peer and speaks TLS 1.3 with an RSA key",
     };
-    anyhow::Error::new(error).context(format!("the API of peer {address} can't be used; {remedy}"))
+    anyhow::anyhow!("the API of peer {address} can't be used: {error}; {remedy}")
 }
 
 /// The API gives numbers as text in some places and as numbers in others.

@@ -8,17 +8,20 @@ use std::time::Duration;
 use anyhow::Context;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{DATABASE, Request, finish};
+use super::expect::Dialogue;
+use super::finish::{self, Api};
+use super::{ApiSecret, DATABASE, Request};
 use crate::create::link_value;
 use crate::gather::AUTHKEY;
 use crate::https::Fingerprint;
 use crate::observe;
 use crate::operation::Run;
 use crate::snapshot::Snapshot;
-use crate::{Cmd, Node, Progress};
+use crate::{Cmd, Node, Output, Progress};
 
 /// Beside the password.
 pub(super) struct Options {
+    pub secret: ApiSecret,
     pub peer: IpAddr,
     pub fingerprint: Fingerprint,
     pub nodeid: Option<u32>,
@@ -30,6 +33,7 @@ pub(super) fn run(
     request: &Request,
     options: &Options,
     password: &SecretString,
+    api: Api,
 ) -> anyhow::Result<()> {
     run.step("copy the database", |run| {
         let id = run.id().to_owned();
@@ -39,14 +43,11 @@ pub(super) fn run(
     })?;
     run.step("pvecm add", |run| {
         run.mark("pvecm", "add")?;
-        let mut line = SecretString::from(format!("{}\n", password.expose_secret()));
-        let cmd = Cmd::new("pvecm", command(request, options), run.deadline.left(run.node));
-        let outcome = run.node.run(&cmd.stdin(std::mem::take(&mut line)));
-        let output = match outcome {
+        let output = match tell(run, request, options, password) {
             Ok(output) => output,
             Err(error) => {
                 stop_what_runs(run.node);
-                return Err(anyhow::Error::new(error)).with_context(|| task_log(run.node));
+                return Err(error).with_context(|| task_log(run.node));
             }
         };
         let told = output.tail().replace('\n', " | ");
@@ -64,16 +65,39 @@ pub(super) fn run(
             .with_context(|| format!("pvecm add ended without membership{}", task_log(run.node)))?;
         Ok(((), format!("config version {}", view.config_version)))
     })?;
-    if finish::is_complete(run.node, &request.node) {
-        finish::wait_for_api(run)
-    } else {
-        finish::complete(run, &request.node)
+    match (finish::is_complete(run.node, &request.node), api) {
+        (false, _) => finish::complete(run, &request.node, api),
+        (true, Api::Awaited) => finish::wait_for_api(run),
+        (true, Api::Begun) => Ok(()),
+    }
+}
+
+/// Gives pvecm the password: on standard input, or at a terminal, where it asks for a yes to the fingerprint too.
+fn tell(
+    run: &Run<'_>,
+    request: &Request,
+    options: &Options,
+    password: &SecretString,
+) -> anyhow::Result<Output> {
+    let cmd = Cmd::new("pvecm", command(request, options), run.deadline.left(run.node));
+    if options.secret != ApiSecret::Dialogue {
+        let line = SecretString::from(format!("{}\n", password.expose_secret()));
+        return Ok(run.node.run(&cmd.stdin(line))?);
+    }
+    let peer = options.peer.to_string();
+    let mut dialogue = Dialogue::new(&peer, options.fingerprint, password);
+    let output = run.node.converse(&cmd, &mut |shown, is_silent| dialogue.turn(shown, is_silent))?;
+    match dialogue.refusal() {
+        Some(why) => anyhow::bail!("{why}"),
+        None => Ok(output),
     }
 }
 
 fn command(request: &Request, options: &Options) -> Vec<String> {
     let mut args = vec!["add".to_owned(), options.peer.to_string()];
-    args.extend(["--fingerprint".to_owned(), options.fingerprint.to_string()]);
+    if options.secret != ApiSecret::Dialogue {
+        args.extend(["--fingerprint".to_owned(), options.fingerprint.to_string()]);
+    }
     for link in &request.links {
         args.extend([format!("--link{}", link.number), link_value(link)]);
     }

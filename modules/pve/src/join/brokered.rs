@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::{DATABASE, Request, check, finish};
+use super::finish::{self, Api};
+use super::{DATABASE, Request, check};
 use crate::gather::{AUTHKEY, LOCAL_CONF};
 use crate::operation::{Run, journal};
 use crate::seal::Material;
@@ -17,7 +18,7 @@ const BACKUP_DIR: &str = "/var/lib/pve-cluster/backup";
 const BACKUPS_KEPT: usize = 10;
 const SERVICE_TIME: Duration = Duration::from_secs(60);
 
-pub(super) fn run(run: &mut Run<'_>, request: &Request, sealed: &str) -> anyhow::Result<()> {
+pub(super) fn run(run: &mut Run<'_>, request: &Request, sealed: &str, api: Api) -> anyhow::Result<()> {
     let material = Material::open(run.node, &request.node, sealed)?;
     check::material_faults(&material, &request.cluster_name, &request.links)?;
     run.step("stop pve-cluster", |run| {
@@ -43,12 +44,19 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, sealed: &str) -> anyhow:
         Ok(((), format!("config version {}", material.config_version)))
     })?;
     drop(material);
-    run.step("start corosync and pve-cluster", |run| {
-        observe::systemctl(run.node, &["start", "corosync", "pve-cluster"], run.deadline.left(run.node))?;
+    // corosync first, where the units' order is the other way round: a pmxcfs that finds none tries again only
+    // seconds later (pmxcfs: loop.c).
+    run.step("start corosync", |run| {
+        observe::systemctl(run.node, &["start", "corosync"], run.deadline.left(run.node))?;
+        let votes = observe::wait_until_votes_suffice(run.node, run.deadline)?;
+        Ok(((), format!("{} of {} votes", votes.total_votes, votes.expected_votes)))
+    })?;
+    run.step("start pve-cluster", |run| {
+        observe::systemctl(run.node, &["start", "pve-cluster"], run.deadline.left(run.node))?;
         Ok(((), String::new()))
     })?;
     finish::wait_for_membership(run, &request.cluster_name, &request.node)?;
-    finish::complete(run, &request.node)
+    finish::complete(run, &request.node, api)
 }
 
 /// A dump beside PVE's own ones, under a name of the same kind.

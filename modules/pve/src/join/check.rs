@@ -128,6 +128,11 @@ pub fn peer_faults(
         "peer {peer} is in cluster {:?}, not {cluster_name:?}: name a member of the right one",
         cluster.name
     );
+    ensure!(
+        !cluster.is_ha_active,
+        "high availability is active on peer {peer}, and admitting its second node takes quorum away until that node \
+         is up: the peer could fence itself; stop the HA resources first"
+    );
     let standing = Standing {
         nodes: cluster.nodes.clone(),
         online: cluster.online.iter().cloned().collect(),

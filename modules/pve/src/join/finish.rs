@@ -13,7 +13,20 @@ use crate::{Cmd, Node, Progress};
 /// How often PVE's certificate run is repeated: it loses races on /etc/pve/priv/authorized_keys with the other
 /// nodes, and then leaves a member without certificate.
 const CERTIFICATE_TRIES: u32 = 3;
+/// What is restarted once the node is a member: the second one shows the certificate.
+pub(super) const UNITS: [&str; 2] = ["pvedaemon", "pveproxy"];
+/// systemd takes a job that nobody waits for at once.
+const QUEUED: Duration = Duration::from_secs(10);
 const KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
+
+/// How far the API's restart belongs to the join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Api {
+    /// To its end.
+    Awaited,
+    /// To its beginning: others may join meanwhile, and validation sees how it ended.
+    Begun,
+}
 
 /// Whether a member has what the last step of PVE's own join leaves behind.
 pub fn is_complete(node: &Node, name: &str) -> bool {
@@ -54,8 +67,12 @@ fn wait_for_files(run: &Run<'_>, own: &str) -> anyhow::Result<Vec<String>> {
 }
 
 /// Gives the member its certificate and keys, and the API the new certificate.
-pub(super) fn complete(run: &mut Run<'_>, name: &str) -> anyhow::Result<()> {
+pub(super) fn complete(run: &mut Run<'_>, name: &str, api: Api) -> anyhow::Result<()> {
     let known_hosts = linked_known_hosts(run.node)?;
+    // It shows no certificate, so it need not wait for one. Refused, it is asked again with the proxy.
+    run.mark("api", "restarted")?;
+    let is_begun =
+        observe::systemctl(run.node, &["reload-or-restart", "--no-block", "pvedaemon"], QUEUED).is_ok();
     run.step("pvecm updatecerts --force", |run| {
         let mut last = String::new();
         for attempt in 1..=CERTIFICATE_TRIES {
@@ -79,18 +96,31 @@ pub(super) fn complete(run: &mut Run<'_>, name: &str) -> anyhow::Result<()> {
         run.node.remove(KNOWN_HOSTS)?;
         run.node.write(KNOWN_HOSTS, text.as_bytes(), crate::FileMode::Public)?;
     }
-    restart_api(run)
+    let units = if is_begun { &UNITS[1..] } else { &UNITS };
+    match api {
+        Api::Awaited => restart_api(run, units),
+        Api::Begun => begin_restart(run, units),
+    }
+}
+
+fn begin_restart(run: &mut Run<'_>, units: &[&str]) -> anyhow::Result<()> {
+    run.step("begin to restart the API", |run| {
+        let args: Vec<&str> =
+            ["reload-or-restart", "--no-block"].into_iter().chain(units.iter().copied()).collect();
+        observe::systemctl(run.node, &args, QUEUED)?;
+        Ok(((), units.join(", ")))
+    })
 }
 
 /// Restarts the API and waits until it serves the certificate that is in /etc/pve.
-pub(super) fn restart_api(run: &mut Run<'_>) -> anyhow::Result<()> {
+pub(super) fn restart_api(run: &mut Run<'_>, units: &[&str]) -> anyhow::Result<()> {
     let complaint = run.step("restart the API", |run| {
         run.mark("api", "restarted")?;
-        let units = ["reload-or-restart", "pvedaemon", "pveproxy"];
-        let output = run.node.run(&Cmd::new("systemctl", units, run.deadline.left(run.node)))?;
+        let args = std::iter::once("reload-or-restart").chain(units.iter().copied());
+        let output = run.node.run(&Cmd::new("systemctl", args, run.deadline.left(run.node)))?;
         // What counts is which certificate is served in the end, and a failed reload may be over by then.
         let complaint = (!output.is_success()).then(|| output.tail().replace('\n', " | "));
-        Ok((complaint.clone(), complaint.unwrap_or_else(|| "pvedaemon, pveproxy".to_owned())))
+        Ok((complaint.clone(), complaint.unwrap_or_else(|| units.join(", "))))
     })?;
     wait_for_api(run)
         .with_context(|| complaint.unwrap_or_else(|| "pvedaemon and pveproxy were restarted".to_owned()))

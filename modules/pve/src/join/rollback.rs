@@ -44,7 +44,7 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
         Ok(((), ACCESS_FILES.join(", ")))
     })?;
     if is_pmxcfs_touched && run.marked("api").is_some() {
-        finish::restart_api(run)
+        finish::restart_api(run, &finish::UNITS)
             .context("everything is restored, but the API does not come back: restart pveproxy")?;
     }
     snapshot::discard(run.node, &id)?;

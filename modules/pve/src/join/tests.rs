@@ -10,7 +10,12 @@ fn facts() -> NodeFacts {
         node: "pve2".into(),
         version: Some(PveVersion { manager: "9.1.10".into(), major: 9, ..PveVersion::default() }),
         state: ClusterState::Standalone,
-        addresses: vec![Address { interface: "vmbr0".into(), address: "10.88.0.12".into(), prefix: 24 }],
+        addresses: vec![Address {
+            interface: "vmbr0".into(),
+            address: "10.88.0.12".into(),
+            prefix: 24,
+            mtu: None,
+        }],
         name_addresses: vec!["10.88.0.12".into()],
         pmxcfs: crate::facts::Pmxcfs { mounted: true, ..Default::default() },
         ..NodeFacts::default()
@@ -59,6 +64,7 @@ fn material_must_be_of_the_cluster_and_list_the_node_with_its_links() {
 #[test]
 fn a_password_is_in_the_orders_of_the_unit_and_in_no_debug_output() {
     let how = How::Api {
+        secret: ApiSecret::Password,
         peer: "10.88.0.11".parse().unwrap(),
         fingerprint: Fingerprint([7; 32]),
         password: "Very-Secret-9!".into(),

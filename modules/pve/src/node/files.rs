@@ -2,8 +2,8 @@
 //! asks for them below /etc/pve.
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
@@ -34,6 +34,9 @@ impl FileMode {
     }
 }
 
+/// The longest text that is read; a file that holds more is not what its name says.
+const TEXT_LIMIT: u64 = 32 << 20;
+
 /// Whether a write changed the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
@@ -46,7 +49,19 @@ pub enum Replaced {
 impl Node {
     /// The content of a text file, `None` when there is none.
     pub fn read(&self, path: &str) -> anyhow::Result<Option<String>> {
-        Ok(self.read_bytes(path)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+        let mut bytes = Vec::new();
+        let read = fs::File::open(self.path(path)).and_then(|file| {
+            // One byte more tells a longer file from one of just this length; a device or pipe has no length to ask for.
+            file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)
+        });
+        match read {
+            Ok(_) if bytes.len() as u64 > TEXT_LIMIT => {
+                anyhow::bail!("cannot read {path:?}: it is longer than {} MiB", TEXT_LIMIT >> 20)
+            }
+            Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {path:?}")),
+        }
     }
 
     /// The content of a file, `None` when there is none.
@@ -56,6 +71,13 @@ impl Node {
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {path:?}")),
         }
+    }
+
+    /// Whether nobody but root can read or change a file: owned as the root directory is, and closed to all others.
+    pub fn is_private(&self, path: &str) -> anyhow::Result<bool> {
+        let look = |path: &Path| fs::metadata(path).with_context(|| format!("cannot look at {path:?}"));
+        let (file, root) = (look(&self.path(path))?, look(&self.root)?);
+        Ok(file.uid() == root.uid() && file.mode() & 0o077 == 0)
     }
 
     /// Whether something stands there, a dangling link included.
@@ -182,6 +204,17 @@ mod tests {
         assert_eq!(node.read("/etc/pve/corosync.conf").unwrap(), None);
         assert!(node.list("/etc/pve/nodes").unwrap().is_empty());
         assert!(!node.remove("/etc/corosync/authkey").unwrap());
+    }
+
+    #[test]
+    fn a_file_without_end_is_refused_and_not_held() {
+        let (_dir, node) = node();
+        let file = fs::File::create(node.path("/corosync.conf")).unwrap();
+        file.set_len(100 << 20).unwrap();
+        let error = node.read("/corosync.conf").unwrap_err().to_string();
+        assert_eq!(error, "cannot read \"/corosync.conf\": it is longer than 32 MiB");
+        fs::write(node.path("/corosync.conf"), [0xff, b'x']).unwrap();
+        assert_eq!(node.read("/corosync.conf").unwrap().as_deref(), Some("\u{fffd}x"));
     }
 
     #[test]

@@ -1,241 +1,149 @@
-//! TLS 1.3 to one pinned certificate, for the real host. RSA keys only: each further kind of key costs the
-//! binary up to 190 KB, and PVE makes RSA keys, for its own CA and for ACME alike.
+//! TLS to one pinned certificate, for the real host, by the node's own `openssl s_client`: every Proxmox VE has it
+//! (pve-cluster makes its certificates with it), it takes whatever kind of key the peer has, and its updates are
+//! the distribution's.
+//!
+//! Two connections. The first only looks which certificate is shown. The second trusts that certificate and
+//! nothing else (openssl-verification-options(1): `-partial_chain` lets a leaf be the anchor), so the request
+//! leaves this node only to who holds the pinned certificate's key.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::fs::File;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-use crypto_box::aead::OsRng;
-use crypto_box::aead::rand_core::RngCore;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{
-    CryptoProvider, GetRandomFailed, KeyProvider, SecureRandom, WebPkiSupportedAlgorithms, ring,
-    verify_tls13_signature,
-};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::sign::SigningKey;
-use rustls::{CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
-use sha2::{Digest, Sha256};
-use webpki::ring::{
-    RSA_PSS_2048_8192_SHA256_LEGACY_KEY, RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
-    RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
-};
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use secrecy::SecretString;
 
-use crate::https::{Ask, Exchange, Fingerprint, HttpsError, Reply, parse_answer};
+use super::{Cmd, Host, Output, RunError};
+use crate::certificate;
+use crate::https::{Ask, Exchange, Fingerprint, HttpsError, Reply, Request, parse_answer};
 
 /// The longest answer that is read: node lists are a few kilobytes.
 const ANSWER_LIMIT: usize = 1 << 20;
-
-static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
-    all: &[
-        RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
-        RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
-        RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
-    ],
-    mapping: &[
-        (SignatureScheme::RSA_PSS_SHA256, &[RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
-        (SignatureScheme::RSA_PSS_SHA384, &[RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
-        (SignatureScheme::RSA_PSS_SHA512, &[RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
-    ],
-};
+/// How long a peer that gave no answer has to show that it listens at all.
+const LISTENS: Duration = Duration::from_secs(1);
 
 /// Connects, and sends the request if the certificate is the pinned one.
-pub fn exchange(exchange: &Exchange) -> Result<Reply, HttpsError> {
+pub fn exchange(host: &impl Host, exchange: &Exchange) -> Result<Reply, HttpsError> {
     let address = exchange.address;
     let deadline = Instant::now() + exchange.timeout;
-    let failed = |reason: String| HttpsError::Tls { address, reason };
-    let socket = TcpStream::connect_timeout(&address, exchange.timeout)
-        .map_err(|error| HttpsError::Unreachable { address, reason: error.to_string() })?;
-    let mut socket = Timed { socket, deadline };
-
-    let pin = match &exchange.ask {
-        Ask::Certificate => None,
-        Ask::Request { pin, .. } => Some(*pin),
+    let peer = Peer { host, address, deadline };
+    let pem = peer.certificate()?;
+    let shown = fingerprint(&pem, address)?;
+    let Ask::Request { pin, request } = &exchange.ask else {
+        return Ok(Reply { certificate: shown, status: None, body: String::new() });
     };
-    let verifier = Arc::new(PinnedLeaf { pin, shown: Mutex::new(None) });
-    let mut connection = connect(&verifier, address).map_err(|error| failed(error.to_string()))?;
-    let handshake = complete_handshake(&mut connection, &mut socket);
-    let shown = *verifier.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    match (shown, pin) {
-        (Some(shown), Some(pinned)) if shown != pinned => {
-            return Err(HttpsError::OtherCertificate { address, shown, pinned });
-        }
-        // The certificate has come and its owner has signed for it, or the handshake has failed.
-        _ => handshake.map_err(|error| failed(error.to_string()))?,
+    if shown != *pin {
+        return Err(HttpsError::OtherCertificate { address, shown, pinned: *pin });
     }
-    let certificate = shown.ok_or_else(|| failed("no certificate was shown".to_owned()))?;
-
-    let Ask::Request { request, .. } = &exchange.ask else {
-        return Ok(Reply { certificate, status: None, body: String::new() });
-    };
-    let mut stream = rustls::Stream::new(&mut connection, &mut socket);
-    stream
-        .write_all(&request.to_bytes(&address))
-        .and_then(|()| stream.flush())
-        .map_err(|error| failed(error.to_string()))?;
-    let (status, body) =
-        read_answer(&mut stream).map_err(|reason| HttpsError::Protocol { address, reason })?;
-    Ok(Reply { certificate, status: Some(status), body })
+    let (status, body) = peer.ask(&pem, request)?;
+    Ok(Reply { certificate: shown, status: Some(status), body })
 }
 
-fn connect(verifier: &Arc<PinnedLeaf>, address: SocketAddr) -> Result<ClientConnection, rustls::Error> {
-    let provider = CryptoProvider {
-        cipher_suites: vec![
-            ring::cipher_suite::TLS13_AES_256_GCM_SHA384,
-            ring::cipher_suite::TLS13_AES_128_GCM_SHA256,
-        ],
-        kx_groups: vec![ring::kx_group::X25519],
-        signature_verification_algorithms: SIGNATURES,
-        secure_random: &SystemRandom,
-        key_provider: &NoClientKey,
-    };
-    let config = ClientConfig::builder_with_provider(Arc::new(provider))
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::clone(verifier) as Arc<dyn ServerCertVerifier>)
-        .with_no_client_auth();
-    ClientConnection::new(Arc::new(config), ServerName::IpAddress(address.ip().into()))
-}
-
-fn complete_handshake(connection: &mut ClientConnection, socket: &mut Timed) -> io::Result<()> {
-    while connection.is_handshaking() {
-        connection.complete_io(socket)?;
-    }
-    Ok(())
-}
-
-fn read_answer(stream: &mut impl Read) -> Result<((u16, String), String), String> {
-    let mut bytes = Vec::new();
-    let mut buffer = [0; 16384];
-    loop {
-        let ended = match stream.read(&mut buffer) {
-            Ok(0) => true,
-            Ok(count) => {
-                bytes.extend_from_slice(&buffer[..count]);
-                false
-            }
-            // A peer that closes without close_notify: what counts is whether the answer is complete.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
-            Err(error) => return Err(error.to_string()),
-        };
-        if let Some(answer) = parse_answer(&bytes).map_err(|error| format!("{error:#}"))? {
-            return Ok(answer);
-        }
-        if ended {
-            return Err(format!("the connection ended after {} bytes", bytes.len()));
-        }
-        if bytes.len() > ANSWER_LIMIT {
-            return Err(format!("it is longer than {ANSWER_LIMIT} bytes"));
-        }
-    }
-}
-
-/// Accepts one leaf certificate, whoever signed it, and only from who holds its key.
-#[derive(Debug)]
-struct PinnedLeaf {
-    pin: Option<Fingerprint>,
-    shown: Mutex<Option<Fingerprint>>,
-}
-
-impl ServerCertVerifier for PinnedLeaf {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _name: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let shown = Fingerprint(Sha256::digest(leaf).into());
-        *self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(shown);
-        match self.pin {
-            Some(pin) if pin != shown => {
-                Err(rustls::Error::InvalidCertificate(CertificateError::ApplicationVerificationFailure))
-            }
-            _ => Ok(ServerCertVerified::assertion()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _leaf: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Err(rustls::Error::General("TLS 1.2 is not spoken here".to_owned()))
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        leaf: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, leaf, signature, &SIGNATURES)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        SIGNATURES.supported_schemes()
-    }
-}
-
-/// Randomness of the kernel, without the rest of ring's provider.
-#[derive(Debug)]
-struct SystemRandom;
-
-impl SecureRandom for SystemRandom {
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), GetRandomFailed> {
-        OsRng.try_fill_bytes(bytes).map_err(|_| GetRandomFailed)
-    }
-}
-
-/// There are no client certificates here.
-#[derive(Debug)]
-struct NoClientKey;
-
-impl KeyProvider for NoClientKey {
-    fn load_private_key(&self, _key: PrivateKeyDer<'static>) -> Result<Arc<dyn SigningKey>, rustls::Error> {
-        Err(rustls::Error::General("no client keys are used".to_owned()))
-    }
-}
-
-/// A socket whose every read and write ends at one deadline.
-struct Timed {
-    socket: TcpStream,
+/// The other end, and until when it is talked to.
+struct Peer<'a, H> {
+    host: &'a H,
+    address: SocketAddr,
     deadline: Instant,
 }
 
-impl Timed {
-    fn left(&self) -> io::Result<Option<Duration>> {
-        match self.deadline.checked_duration_since(Instant::now()) {
-            Some(left) if !left.is_zero() => Ok(Some(left)),
-            _ => Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")),
+impl<H: Host> Peer<'_, H> {
+    /// The certificate that is shown, as PEM. No request is sent.
+    fn certificate(&self) -> Result<String, HttpsError> {
+        let output = self.s_client(&["-showcerts"], None)?;
+        let pem = output.stdout.find("-----BEGIN CERTIFICATE-----").map(|start| &output.stdout[start..]);
+        let end = "-----END CERTIFICATE-----";
+        match pem.and_then(|pem| pem.find(end).map(|at| &pem[..at + end.len()])) {
+            Some(pem) => Ok(format!("{pem}\n")),
+            // What s_client prints first once there is a connection.
+            None if !output.stdout.contains("CONNECTED") => Err(self.unreachable(&output)),
+            None => Err(self.failed(&output)),
         }
+    }
+
+    /// Sends the request to who holds this certificate's key, and to nobody else.
+    fn ask(&self, pem: &str, request: &Request) -> Result<((u16, String), String), HttpsError> {
+        let anchor = anchor(pem).map_err(|error| self.tls(error.to_string()))?;
+        // The file has no name: openssl opens it by way of this process.
+        let path = format!("/proc/{}/fd/{}", std::process::id(), anchor.as_raw_fd());
+        let args = [
+            "-quiet",
+            "-verify_return_error",
+            "-partial_chain",
+            "-no_check_time",
+            "-no-CApath",
+            "-no-CAstore",
+            "-CAfile",
+            &path,
+        ];
+        let bytes = request.to_bytes(&self.address);
+        let text = std::str::from_utf8(&bytes).map_err(|error| self.tls(error.to_string()))?;
+        let output = self.s_client(&args, Some(SecretString::from(text)))?;
+        let answer = output.stdout.as_bytes();
+        let protocol = |reason: String| HttpsError::Protocol { address: self.address, reason };
+        if answer.is_empty() {
+            return Err(self.failed(&output));
+        }
+        if answer.len() > ANSWER_LIMIT {
+            return Err(protocol(format!("it is longer than {ANSWER_LIMIT} bytes")));
+        }
+        match parse_answer(answer) {
+            Ok(Some(answer)) => Ok(answer),
+            Ok(None) => Err(protocol(format!("the connection ended after {} bytes", answer.len()))),
+            Err(error) => Err(protocol(format!("{error:#}"))),
+        }
+    }
+
+    fn s_client(&self, args: &[&str], request: Option<SecretString>) -> Result<Output, HttpsError> {
+        let left = self.deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+        let address = self.address.to_string();
+        let all = ["s_client", "-connect", &address].into_iter().chain(args.iter().copied());
+        let mut cmd = Cmd::new("openssl", all, left);
+        cmd.stdin = request;
+        self.host.run(&cmd).map_err(|error| match error {
+            RunError::TimedOut { .. } => self.silent(),
+            other => self.tls(other.to_string()),
+        })
+    }
+
+    /// No answer in time: of a server, or of the network.
+    fn silent(&self) -> HttpsError {
+        match self.host.connect(self.address, LISTENS) {
+            Ok(_) => self.tls("no answer in time".to_owned()),
+            Err(error) => HttpsError::Unreachable { address: self.address, reason: error.to_string() },
+        }
+    }
+
+    fn tls(&self, reason: String) -> HttpsError {
+        HttpsError::Tls { address: self.address, reason }
+    }
+
+    /// openssl words it `BIO_connect:Connection refused:…`; the reason stands in none of its other fields.
+    fn unreachable(&self, output: &Output) -> HttpsError {
+        let said = output.stderr.lines().find_map(|line| line.split("connect").nth(1)?.split(':').nth(1));
+        let reason = said.map(str::trim).filter(|said| !said.is_empty()).unwrap_or("no connection");
+        HttpsError::Unreachable { address: self.address, reason: reason.to_owned() }
+    }
+
+    /// What openssl said last: it names the alert, or the check that the certificate did not pass.
+    fn failed(&self, output: &Output) -> HttpsError {
+        let is_word = |line: &&str| line.contains("rror") || line.contains("alert");
+        let said =
+            output.stderr.lines().rfind(is_word).unwrap_or("the connection ended before the handshake");
+        self.tls(said.trim().to_owned())
     }
 }
 
-impl Read for Timed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.socket.set_read_timeout(self.left()?)?;
-        match self.socket.read(buffer) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                Err(io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))
-            }
-            result => result,
-        }
-    }
+fn fingerprint(pem: &str, address: SocketAddr) -> Result<Fingerprint, HttpsError> {
+    let read = certificate::fingerprint_of_pem(pem).and_then(|text| Ok(text.parse()?));
+    read.map_err(|error| HttpsError::Tls { address, reason: error.to_string() })
 }
 
-impl Write for Timed {
-    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
-        self.socket.set_write_timeout(self.left()?)?;
-        self.socket.write(buffer)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.socket.flush()
-    }
+fn anchor(pem: &str) -> io::Result<File> {
+    let mut file = File::from(memfd_create(c"certificate", MFdFlags::MFD_CLOEXEC)?);
+    file.write_all(pem.as_bytes())?;
+    Ok(file)
 }
 
 #[cfg(test)]

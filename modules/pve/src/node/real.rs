@@ -12,11 +12,11 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::{Cmd, Host, Output, RunError};
+use super::{Cmd, Host, Output, Partner, RunError};
 use crate::https::{Exchange, HttpsError, Reply};
 
 /// Fixed, so that neither a login profile nor a task's environment decides which program runs.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// More than any tool here prints; a runaway one must not fill memory.
 const OUTPUT_LIMIT: u64 = 16 << 20;
 
@@ -53,6 +53,10 @@ impl Host for RealHost {
         Ok(Output { code: status.code().filter(|_| status.signal().is_none()), stdout: out, stderr: err })
     }
 
+    fn converse(&self, cmd: &Cmd, partner: &mut Partner<'_>) -> Result<Output, RunError> {
+        super::terminal::converse(cmd, partner)
+    }
+
     fn connect(&self, address: SocketAddr, timeout: Duration) -> io::Result<Duration> {
         let started = Instant::now();
         TcpStream::connect_timeout(&address, timeout)?;
@@ -72,7 +76,7 @@ impl Host for RealHost {
     }
 
     fn https(&self, exchange: &Exchange) -> Result<Reply, HttpsError> {
-        super::https::exchange(exchange)
+        super::https::exchange(self, exchange)
     }
 
     fn own_program(&self) -> Option<PathBuf> {
@@ -110,7 +114,7 @@ fn feed(child: &mut Child, input: Vec<u8>) {
     }
 }
 
-fn drain(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
+pub(super) fn drain(stream: Option<impl Read + Send + 'static>) -> mpsc::Receiver<Vec<u8>> {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
         let Some(mut stream) = stream else { return };

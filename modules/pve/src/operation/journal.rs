@@ -59,6 +59,8 @@ pub enum Kind {
     Withdraw,
     /// Makes this node a member.
     Join,
+    /// Separates this node from its cluster.
+    Reset,
     /// Of another version of this program.
     #[default]
     #[serde(other)]
@@ -73,6 +75,7 @@ impl Kind {
             Self::Admit => "admit",
             Self::Withdraw => "withdraw",
             Self::Join => "join",
+            Self::Reset => "reset",
             Self::Unknown => "unknown",
         }
     }
@@ -127,7 +130,7 @@ impl Journal {
     /// Writes it to its file.
     pub fn save(&self, node: &Node) -> anyhow::Result<()> {
         node.create_private_dir(DIR)?;
-        let text = serde_json::to_vec_pretty(self).context("a journal can't be written as JSON")?;
+        let text = serde_json::to_vec(self).context("a journal can't be written as JSON")?;
         node.write(&path(&self.id), &text, FileMode::Private).map(|_| ())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::journal::{self, Journal, State, Step};
-use super::work::{self, Work};
+use super::work::{self, TakeBack, Work};
 use crate::audit::{self, Entry, Origin};
 use crate::deadline::Expired;
 use crate::{Cmd, Deadline, Node, RunError};
@@ -77,9 +77,10 @@ impl<'a> Run<'a> {
     pub(super) fn execute(mut self, work: Work, origin: &Origin) -> anyhow::Result<()> {
         let began = self.node.monotonic();
         let entry = work.audit_entry();
+        let take_back = work.take_back();
         match work.run(&mut self) {
             Ok(result) => self.close(State::Succeeded, result, None)?,
-            Err(error) => self.fail(&error)?,
+            Err(error) => self.fail(&error, take_back)?,
         }
         self.record(entry, origin, began)
     }
@@ -94,16 +95,16 @@ impl<'a> Run<'a> {
         }
         match work::finish(self.journal.kind, &mut self) {
             Ok(Some(result)) => self.close(State::Succeeded, result, None)?,
-            Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"))?,
+            Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"), None)?,
             Err(error) => {
                 let text = "its process was killed before it ended, and it could not be finished";
-                self.fail(&error.context(text))?;
+                self.fail(&error.context(text), None)?;
             }
         }
         self.record(entry, origin, began)
     }
 
-    fn fail(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
+    fn fail(&mut self, error: &anyhow::Error, take_back: Option<TakeBack>) -> anyhow::Result<()> {
         let mut text = format!("{error:#}");
         if is_time_out(error)
             && let Some(tail) = corosync_tail(self.node)
@@ -114,7 +115,12 @@ impl<'a> Run<'a> {
         // Undoing has its own time: the deadline of the work is what has often just passed.
         self.deadline = Deadline::after(self.node, super::UNDO_TIME);
         match work::undo(self.journal.kind, self) {
-            Ok(true) => self.close(State::RolledBack, Value::Null, Some(text)),
+            Ok(true) => {
+                if let Some(told) = take_back.and_then(|what| work::take_back(self, &what)) {
+                    text.push_str(&format!("; {told}"));
+                }
+                self.close(State::RolledBack, Value::Null, Some(text))
+            }
             Ok(false) => self.close(State::Failed, Value::Null, Some(text)),
             Err(undo) => {
                 let kept = format!("{}/{}", crate::snapshot::DIR, self.journal.id);
@@ -157,7 +163,12 @@ fn is_time_out(error: &anyhow::Error) -> bool {
 
 /// The last lines of corosync's journal, on one line.
 pub fn corosync_tail(node: &Node) -> Option<String> {
-    let args = ["-u", "corosync", "-n", "12", "-o", "cat", "--no-pager", "-q"];
+    tail(node, "corosync", "12")
+}
+
+/// The last lines of a unit's journal, on one line.
+pub(super) fn tail(node: &Node, unit: &str, lines: &str) -> Option<String> {
+    let args = ["-u", unit, "-n", lines, "-o", "cat", "--no-pager", "-q"];
     let output = node.run(&Cmd::new("journalctl", args, Duration::from_secs(5))).ok()?;
     let lines: Vec<&str> = output.stdout.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     (!lines.is_empty()).then(|| lines.join(" | "))

@@ -47,7 +47,9 @@ fn join() -> Work {
         node: "pve2".into(),
         links: vec![LinkAddress { number: 0, address: "10.88.0.12".into(), priority: None }],
         nodes_before: 1,
+        wait_for_api: true,
         how: How::Api {
+            secret: crate::join::ApiSecret::Password,
             peer: "10.88.0.11".parse().unwrap(),
             fingerprint: crate::https::Fingerprint([7; 32]),
             password: PASSWORD.into(),

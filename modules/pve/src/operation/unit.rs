@@ -40,7 +40,7 @@ pub(super) fn start(
     let Some(source) = node.own_program() else {
         return execute(node, journal.clone(), work, origin, timeout);
     };
-    let program = install(node, &source)?;
+    let program = copy_program(node, &source)?;
     let assignment = Assignment { work, origin: origin.clone(), timeout: timeout.as_secs() };
     let text = Zeroizing::new(serde_json::to_vec(&assignment).context("an operation can't be written down")?);
     node.create_private_dir(RUNTIME_DIR)?;
@@ -127,8 +127,16 @@ fn execute(
     }
 }
 
+/// Puts this program where it stays, for what shall run it later; returns its path.
+pub fn install(node: &Node) -> anyhow::Result<String> {
+    match node.own_program() {
+        Some(source) => copy_program(node, &source),
+        None => Ok(format!("{PROGRAM_DIR}/pve")),
+    }
+}
+
 /// Copies this program to where it stays; a running older copy keeps its own file.
-fn install(node: &Node, source: &std::path::Path) -> anyhow::Result<String> {
+fn copy_program(node: &Node, source: &std::path::Path) -> anyhow::Result<String> {
     let bytes = std::fs::read(source).with_context(|| format!("cannot read own program {source:?}"))?;
     ensure!(bytes.starts_with(b"\x7fELF"), "own program {source:?} is no program");
     node.create_public_dir(PROGRAM_DIR)?;

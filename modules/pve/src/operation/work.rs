@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Kind, Run};
 use crate::audit::Entry;
-use crate::{admission, create, join, withdrawal};
+use crate::{admission, create, join, reset, withdrawal};
 
 /// What an operation is to do, with everything it needs; may hold secrets.
 #[derive(Debug, Deserialize, Serialize)]
@@ -20,6 +20,8 @@ pub enum Work {
     Withdraw(withdrawal::Request),
     /// Make this node a member.
     Join(join::Request),
+    /// Separate this node from its cluster.
+    Reset(reset::Request),
 }
 
 impl Work {
@@ -30,6 +32,7 @@ impl Work {
             Self::Admit(_) => Kind::Admit,
             Self::Withdraw(_) => Kind::Withdraw,
             Self::Join(_) => Kind::Join,
+            Self::Reset(_) => Kind::Reset,
         }
     }
 
@@ -40,6 +43,7 @@ impl Work {
             Self::Admit(request) => request.target(),
             Self::Withdraw(request) => request.target(),
             Self::Join(request) => request.target(),
+            Self::Reset(request) => request.target(),
         }
     }
 
@@ -49,10 +53,23 @@ impl Work {
             Self::Admit(request) => admission::run(run, &request),
             Self::Withdraw(request) => withdrawal::run(run, &request),
             Self::Join(request) => join::run(run, request),
+            Self::Reset(request) => reset::run(run, &request),
+        }
+    }
+
+    /// What is to be had undone elsewhere when the work was undone here.
+    pub(super) fn take_back(&self) -> Option<TakeBack> {
+        match self {
+            Self::Join(request) => request.take_back(),
+            _ => None,
         }
     }
 
     pub(super) fn audit_entry(&self) -> Entry {
+        let credential = match self {
+            Self::Join(request) => request.credential(),
+            _ => None,
+        };
         let (cluster, method, subjects) = match self {
             Self::Create(request) => (&request.cluster_name, None, vec![request.node.clone()]),
             Self::Admit(request) => (&request.cluster_name, None, request.names()),
@@ -60,9 +77,18 @@ impl Work {
             Self::Join(request) => {
                 (&request.cluster_name, Some(request.method().to_owned()), vec![request.node.clone()])
             }
+            Self::Reset(request) => (&request.cluster_name, None, vec![request.node.clone()]),
         };
-        Entry { cluster: cluster.clone(), method, subjects, ..Entry::default() }
+        Entry { cluster: cluster.clone(), method, credential, subjects, ..Entry::default() }
     }
+}
+
+/// What is to be had undone elsewhere when an operation was undone on this node.
+pub(super) type TakeBack = join::token::TakeBack;
+
+/// Has it undone; tells what came of it.
+pub(super) fn take_back(run: &mut Run<'_>, what: &TakeBack) -> Option<String> {
+    join::token::take_back(run, what)
 }
 
 /// Undoes what an operation of a kind has done, from its journal alone. Tells whether the node is now as it
@@ -71,7 +97,8 @@ pub(super) fn undo(kind: Kind, run: &mut Run<'_>) -> anyhow::Result<bool> {
     match kind {
         Kind::Create => create::undo(run),
         Kind::Join => join::undo(run),
-        Kind::Admit | Kind::Withdraw | Kind::Unknown => Ok(false),
+        // What is separated stays so: the next run goes on from there.
+        Kind::Admit | Kind::Withdraw | Kind::Reset | Kind::Unknown => Ok(false),
     }
 }
 
@@ -81,6 +108,7 @@ pub(super) fn finish(kind: Kind, run: &mut Run<'_>) -> anyhow::Result<Option<Val
     match kind {
         Kind::Create => create::finish(run),
         Kind::Join => join::finish_after_crash(run),
+        Kind::Reset => reset::resume(run),
         Kind::Admit | Kind::Withdraw | Kind::Unknown => Ok(None),
     }
 }

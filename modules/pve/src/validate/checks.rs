@@ -1,9 +1,11 @@
 //! The checks of a cluster as one member sees it.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Expected, View};
+use super::view::nonce_path;
+use super::{Expected, View, former};
 use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::CorosyncConf;
 use crate::facts::{ClusterConfig, NodeFacts};
@@ -11,13 +13,13 @@ use crate::gather::LOCAL_CONF;
 use crate::https::api;
 use crate::services::OF_A_MEMBER;
 use crate::verdict::{CheckReport, Finding, Severity};
-use crate::{Deadline, Node, observe, time_sync};
+use crate::{Deadline, Node, clocks, node_certificate, observe, time_sync};
 
 /// The node, what is known of it, and what is expected.
-struct Subject<'a> {
-    node: &'a Node,
-    facts: &'a NodeFacts,
-    cluster: &'a ClusterConfig,
+pub(super) struct Subject<'a> {
+    pub(super) node: &'a Node,
+    pub(super) facts: &'a NodeFacts,
+    pub(super) cluster: &'a ClusterConfig,
     expected: &'a Expected,
     timeout: Duration,
 }
@@ -61,7 +63,10 @@ pub(super) fn run(
         error("certificates", certificates(&subject, view)),
         error("services-enabled", services_enabled(&subject)),
         error("no-remnants", no_remnants(&subject)),
+        CheckReport::new("no-former-members", Severity::Warning, former::no_former_members(&subject)),
         error("time-synchronised", time_synchronised(&subject)),
+        error("clocks-agree", clocks_agree(&subject)),
+        error("replicated", replicated(&subject)),
         error("views-complete", views_complete(&subject)),
         error("views-agree", agreement),
     ]
@@ -201,6 +206,10 @@ fn certificates(subject: &Subject<'_>, view: Option<&View>) -> anyhow::Result<Fi
     if !without.is_empty() {
         return Finding::failed(format!("no certificate of {}", without.join(", ")), hint);
     }
+    let inspected = node_certificate::inspect(subject.node, &subject.facts.node, subject.timeout)?;
+    if let Finding::Failed { .. } = inspected {
+        return Ok(inspected);
+    }
     let own = observe::own_certificate(subject.node)?;
     let address = observe::own_address(subject.node)?;
     let shown =
@@ -213,6 +222,9 @@ fn certificates(subject: &Subject<'_>, view: Option<&View>) -> anyhow::Result<Fi
             format!("the API on {address} shows {shown}, which is not the node's certificate"),
             hint,
         );
+    }
+    if let Finding::Warned { .. } = inspected {
+        return Ok(inspected);
     }
     Finding::passed(format!("{} certificates, the API on {address} shows its own", view.fingerprints.len()))
 }
@@ -255,6 +267,42 @@ fn time_synchronised(subject: &Subject<'_>) -> anyhow::Result<Finding> {
         Some(sync) if sync.is_synchronised => Finding::passed(format!("{} keeps the clock", sync.source)),
         Some(sync) => Finding::failed(format!("the clock is not synchronised, says {}", sync.source), hint),
     }
+}
+
+fn clocks_agree(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let nodes = &subject.cluster.nodes;
+    let own = nodes.iter().position(|node| node.name == subject.facts.node).unwrap_or(0);
+    let ring = nodes.iter().cycle().skip(own + 1).take(nodes.len().saturating_sub(1));
+    let peers: Vec<(&str, IpAddr)> = ring
+        .filter(|node| node.online == Some(true))
+        .filter_map(|node| Some((node.name.as_str(), node.links.values().next()?.parse().ok()?)))
+        .collect();
+    clocks::compare(subject.node, &peers)
+}
+
+fn replicated(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    let Some(views) = &subject.expected.views else { return Finding::skipped("no views were given") };
+    let written: Vec<_> = views
+        .iter()
+        .filter(|view| view.node != subject.facts.node)
+        .filter_map(|view| Some((view, view.nonce.as_deref()?)))
+        .collect();
+    if written.is_empty() {
+        return Finding::skipped("no view has what its node wrote");
+    }
+    let mut missing = Vec::new();
+    for (view, nonce) in &written {
+        if subject.node.read(&nonce_path(&view.node))?.as_deref().map(str::trim) != Some(*nonce) {
+            missing.push(view.node.as_str());
+        }
+    }
+    if missing.is_empty() {
+        return Finding::passed(format!("what {} other members wrote is read here", written.len()));
+    }
+    Finding::failed(
+        format!("what {} wrote is not read here", missing.join(", ")),
+        "pmxcfs of these nodes is not in touch with this one's: journalctl -u pve-cluster on both",
+    )
 }
 
 fn views_complete(subject: &Subject<'_>) -> anyhow::Result<Finding> {

@@ -15,6 +15,9 @@ use crate::{Node, certificate};
 /// Files of pmxcfs that change by themselves, or are a node's own: nothing to compare.
 const MOVING: [&str; 4] = ["lrm_status", "manager_status", "crm_commands", "pve-root-ca.srl"];
 
+/// What members write for each other to read; it tells when each was last validated, and nothing else.
+pub(crate) const NONCES: &str = "/etc/pve/priv/sddc-pve-seen";
+
 /// What a member sees.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
 #[serde(default)]
@@ -37,6 +40,8 @@ pub struct View {
     pub fingerprints: BTreeMap<String, Option<String>>,
     /// SHA-256 over /etc/pve, without what moves by itself.
     pub pve_digest: String,
+    /// What the node wrote below /etc/pve for the others to read.
+    pub nonce: Option<String>,
 }
 
 impl View {
@@ -70,6 +75,7 @@ impl View {
             ca_fingerprint: facts.ca_fingerprint.clone(),
             fingerprints,
             pve_digest: pve_digest(node)?,
+            nonce: None,
         }))
     }
 
@@ -87,6 +93,22 @@ impl View {
         ];
         parts.into_iter().filter(|(_, same)| !same).map(|(what, _)| what).collect()
     }
+}
+
+/// Where a node writes what the others are to read.
+pub(super) fn nonce_path(name: &str) -> String {
+    format!("{NONCES}/{name}")
+}
+
+/// Writes something new for the others to read; `None` where /etc/pve takes no writes, which a check of its own tells.
+pub(super) fn write_nonce(node: &Node, name: &str) -> Option<String> {
+    let since = node.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let nonce = format!("{}-{}", since.as_nanos(), std::process::id());
+    let path = node.path(&nonce_path(name));
+    node.create_private_dir(NONCES).ok()?;
+    // Not by a rename: one small file, written anew each time, by its own node only.
+    fs::write(path, format!("{nonce}\n")).ok()?;
+    Some(nonce)
 }
 
 /// One digest of all files of /etc/pve: their paths and contents. Dot files are pmxcfs's own status, links point
@@ -112,6 +134,7 @@ fn add(whole: &mut Sha256, dir: &Path, prefix: &str) -> anyhow::Result<()> {
             || kind.is_symlink()
             || MOVING.contains(&name.as_str())
             || path == "priv/lock"
+            || path == "priv/sddc-pve-seen"
         {
             continue;
         }

@@ -1,0 +1,140 @@
+//! Resetting over a fake node: the promises of a changing module, what is left, and its refusals.
+
+use pve::fake::{Fake, golden};
+use pve::operation::Journal;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::calling::{fields, invocation, tree};
+use crate::forming::{CONTROLLER_KEY, assert_unchanged, checked, fresh, killed_at, state};
+
+const THREE: &str = "12-three-nodes/pve1-files/corosync-conf-pve";
+
+/// What lets the holder of a token of the cluster ask for a join.
+const TOKEN_KEY: &str = "restrict,command=\"/usr/local/lib/sddc-pve/0.1.0/pve __token k3x9mqp2ab\" ssh-ed25519 AAAAtoken sddc-pve-token-k3x9mqp2ab";
+
+fn args() -> Value {
+    json!({ "confirm": "oracle", "scope": "cluster" })
+}
+
+fn call(fake: &Fake, args: Value) -> serde_json::Map<String, Value> {
+    fields(run(&fake.node(), &invocation(&MODULE, args)))
+}
+
+/// pve1 of three, with what the others have left on it.
+fn member() -> Fake {
+    let fake = Fake::member("pve1", "10.88.0.11", &golden::file_in(THREE));
+    fake.write("/etc/ssh/sshd_config", "PermitRootLogin yes\n");
+    fake.write("/root/.ssh/id_rsa.pub", "ssh-rsa AAAApve1 root@pve1\n");
+    fake.write(
+        "/etc/pve/priv/authorized_keys",
+        format!("ssh-rsa AAAApve1 root@pve1\nssh-rsa AAAApve2 root@pve2\n{CONTROLLER_KEY}\n{TOKEN_KEY}\n"),
+    );
+    fake.write("/etc/pve/priv/sddc-pve/tokens/k3x9mqp2ab/token.json", "{}");
+    fake.write("/etc/pve/priv/known_hosts", "pve1 ssh-rsa A\n10.88.0.12 ssh-rsa B\npve3 ssh-rsa C\n");
+    fake.write("/etc/pve/nodes/pve2/pve-ssl.pem", "of pve2");
+    fake.write("/etc/pve/priv/authkey.key", "the cluster's");
+    fake.write("/var/lib/corosync/ringid_1", "1");
+    let (keys, link) = ("/etc/pve/priv/authorized_keys", fake.path("/root/.ssh/authorized_keys"));
+    std::os::unix::fs::symlink(keys, link).unwrap();
+    fake
+}
+
+#[test]
+fn the_first_run_separates_and_the_second_finds_nothing_to_do() {
+    let fake = member();
+    let first = call(&fake, args());
+    assert_eq!(first["msg"], "node \"pve1\" left cluster \"oracle\" and can join again", "{first:?}");
+    for gone in [
+        "/etc/pve/corosync.conf",
+        "/etc/corosync/corosync.conf",
+        "/etc/corosync/authkey",
+        "/etc/pve/nodes/pve2",
+        "/etc/pve/priv/authkey.key",
+        "/etc/pve/priv/sddc-pve/tokens",
+        "/var/lib/corosync/ringid_1",
+    ] {
+        assert!(!fake.node().exists(gone), "{gone}");
+    }
+    let machine = fake.machine();
+    assert_eq!(machine.read("/etc/pve/priv/known_hosts"), "pve1 ssh-rsa A\n");
+    let keys = format!("ssh-rsa AAAApve1 root@pve1\n{CONTROLLER_KEY}\n");
+    assert_eq!(machine.read("/etc/pve/priv/authorized_keys"), keys);
+    assert_eq!(machine.read("/root/.ssh/authorized_keys2"), format!("{CONTROLLER_KEY}\n"));
+    assert_eq!(machine.read(first["copy"].as_str().unwrap()), "a copy");
+    drop(machine);
+    let after = state(&fake);
+    let second = call(&fake, args());
+    assert_eq!(second["changed"], false, "{second:?}");
+    assert_unchanged(&fake, &after);
+}
+
+#[test]
+fn check_mode_shows_what_would_go_and_touches_nothing() {
+    let fake = member();
+    let before = tree(&fake.path("/"));
+    let outcome = run(&fake.node(), &checked(invocation(&MODULE, args()), true)).unwrap();
+    assert!(outcome.changed && outcome.diff[0].before.as_ref().unwrap().as_str().unwrap().contains("pve3"));
+    assert_eq!(tree(&fake.path("/")), before);
+}
+
+#[test]
+fn killed_at_any_program_a_rerun_ends_it() {
+    for number in 1.. {
+        let fake = member();
+        let is_over = killed_at(&fake, number, |node| run(node, &invocation(&MODULE, args()))).is_some();
+        let rerun = call(&fake, args());
+        assert!(!rerun.contains_key("failed"), "killed at program {number}: {rerun:?}");
+        let facts = pve::gather::gather(&fake.node(), std::time::Duration::from_secs(1));
+        assert_eq!(facts.state, pve::facts::ClusterState::Standalone, "killed at program {number}");
+        assert_eq!(call(&fake, args())["changed"], false);
+        if is_over {
+            assert!(number > 5, "only {number} programs were killed");
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_node_that_was_never_in_a_cluster_is_left_alone() {
+    let fake = fresh("pve1", "10.88.0.11");
+    let before = state(&fake);
+    assert_eq!(call(&fake, args())["changed"], false);
+    assert_unchanged(&fake, &before);
+}
+
+#[test]
+fn what_would_cost_data_or_quorum_is_refused_before_anything_changes() {
+    let refuse = |change: &dyn Fn(&Fake), args: Value, reason: &str| {
+        let fake = member();
+        change(&fake);
+        let before = state(&fake);
+        let result = call(&fake, args);
+        assert!(result["msg"].as_str().unwrap().contains(reason), "{reason}: {result:?}");
+        assert_unchanged(&fake, &before);
+        assert!(Journal::all(&fake.node()).unwrap().is_empty());
+    };
+    let nothing = |_: &Fake| {};
+    refuse(
+        &nothing,
+        json!({"confirm": "prod", "scope": "cluster"}),
+        "it is in cluster \"oracle\", and confirm says",
+    );
+    refuse(&nothing, json!({"confirm": "oracle"}), "pve2, pve3 would go on counting its vote");
+    let armed = |fake: &Fake| fake.write("/etc/pve/nodes/pve1/lrm_status", r#"{"state":"active"}"#);
+    refuse(&armed, args(), "high availability is active");
+    let guest = |fake: &Fake| {
+        let list = r#"{"version": 1, "ids": {"100": {"node": "pve1", "type": "qemu", "version": 1}}}"#;
+        fake.write("/etc/pve/.vmlist", list);
+    };
+    refuse(&guest, args(), "it has guests (100)");
+}
+
+#[test]
+fn named_guests_may_stay() {
+    let fake = member();
+    let list = r#"{"version": 1, "ids": {"100": {"node": "pve1", "type": "qemu", "version": 1}}}"#;
+    fake.write("/etc/pve/.vmlist", list);
+    let result = call(&fake, json!({"confirm": "oracle", "scope": "cluster", "guests": [100]}));
+    assert_eq!(result["changed"], true, "{result:?}");
+}

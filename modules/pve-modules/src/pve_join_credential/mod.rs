@@ -1,0 +1,268 @@
+//! `pve_join_credential`: issues, revokes and prunes credentials for joining, on a member.
+
+mod spec;
+
+use std::time::Duration;
+
+use ansible_module::{Failure, Invocation, Module, Outcome};
+use pve::audit::{self, Entry, Origin};
+use pve::credential::issue::{self, Order};
+use pve::credential::password::{self, Restored};
+use pve::credential::{Handover, Kind, seconds, ticket};
+use pve::{ExposeSecret, Node, SecretString, observe, quorumtool, seal};
+
+use crate::operating::Audit;
+use crate::steps::Steps;
+use spec::{Args, State};
+
+/// The module.
+pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::real(), call) };
+
+/// Seconds that a token is good for.
+const TOKEN_TTLS: std::ops::RangeInclusive<u64> = 60..=7 * 86_400;
+const TOKEN_TTL: u64 = 86_400;
+/// Seconds that a temporary password is good for.
+const PASSWORD_TTLS: std::ops::RangeInclusive<u64> = 60..=3600;
+const PASSWORD_TTL: u64 = 900;
+
+pub(crate) fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
+    let args: Args = call.args()?;
+    check(&args)?;
+    let mut steps = Steps::start(node);
+    // What takes a credential away is never kept from it.
+    let is_audited = !call.check_mode && is_required(&args);
+    let outcome =
+        steps.attempt(node, "look whether this is a quorate member", || is_quorate_member(node, &args));
+    let outcome = outcome.and_then(|()| if is_audited { audit::ensure_writable(node) } else { Ok(()) });
+    let outcome = outcome.and_then(|()| match (args.state, args.kind) {
+        (State::Present, Kind::Token) => issue_token(node, call, &args, &mut steps),
+        (State::Present, Kind::Ticket) => issue_ticket(node, call, &args, &mut steps),
+        (State::Present, Kind::TemporaryPassword) => issue_password(node, call, &args, &mut steps),
+        (_, Kind::TemporaryPassword) => end_password(node, call, &args, &mut steps),
+        (State::Absent, _) => {
+            let ids = args.id.iter().cloned().collect::<Vec<_>>();
+            take_away(node, call, &args, &mut steps, &ids, "revoked")
+        }
+        (State::Pruned, _) => {
+            let tokens = issue::list(node)?;
+            let expired = tokens.into_iter().filter(|token| token.state == "expired");
+            let ids: Vec<String> = expired.map(|token| token.id).collect();
+            take_away(node, call, &args, &mut steps, &ids, "pruned")
+        }
+    });
+    match outcome {
+        Ok(outcome) => Ok(outcome.with("steps", steps.done()).with("elapsed", steps.elapsed(node))),
+        Err(error) => Err(Failure::new(format!("{error:#}"))
+            .with("steps", steps.done())
+            .with("elapsed", steps.elapsed(node))),
+    }
+}
+
+fn check(args: &Args) -> Result<(), Failure> {
+    if let Some(key) = &args.public_key {
+        seal::parse_public_key(key)?;
+    }
+    let (kind, word) = (args.kind, args.kind.word());
+    if kind == Kind::Ticket && args.state != State::Present {
+        return Err(Failure::new(
+            "a ticket is stored nowhere, so it can't be revoked or pruned: Proxmox VE ends it two hours after it was made",
+        ));
+    }
+    if kind == Kind::Token && args.state == State::Absent && args.id.is_none() {
+        return Err(Failure::new("state=absent of a token needs id: see pve_join_credential_info"));
+    }
+    let range = if kind == Kind::Token { TOKEN_TTLS } else { PASSWORD_TTLS };
+    match args.ttl {
+        Some(_) if kind == Kind::Ticket => {
+            return Err(Failure::new(
+                "option \"ttl\" is not for tickets: Proxmox VE ends them after two hours",
+            ));
+        }
+        Some(ttl) if !range.contains(&ttl) => {
+            let (lowest, highest) = (range.start(), range.end());
+            return Err(Failure::new(format!(
+                "option \"ttl\" is {ttl}: it must be from {lowest} to {highest}"
+            )));
+        }
+        _ => {}
+    }
+    if kind != Kind::Token && args.state == State::Present && args.public_key.is_none() {
+        return Err(Failure::new(format!(
+            "a {word} is only handed over sealed: run pve_cluster_join state=requested on the joining node and pass node \
+             and join_request.public_key"
+        )));
+    }
+    Ok(())
+}
+
+fn is_quorate_member(node: &Node, args: &Args) -> anyhow::Result<()> {
+    observe::is_root(node)?;
+    if args.kind == Kind::TemporaryPassword && args.state != State::Present {
+        // What is this node's own is put back whatever has become of the cluster.
+        return Ok(());
+    }
+    let own = observe::own_name(node)?;
+    let wanted = &args.cluster_name;
+    let conf = observe::shared_conf(node)?;
+    let Some(conf) = conf else {
+        anyhow::bail!("node {own:?} is in no cluster: run this on a member of {wanted:?}");
+    };
+    let name = conf.cluster_name().unwrap_or_default();
+    anyhow::ensure!(
+        name == wanted,
+        "node {own:?} is in cluster {name:?}, not {wanted:?}: run this on a member of that one"
+    );
+    let status = quorumtool::query(node, Duration::from_secs(10))?.unwrap_or_default();
+    anyhow::ensure!(
+        status.quorum.quorate,
+        "cluster {wanted:?} has no quorum, so nothing can be issued or revoked: bring its nodes up first"
+    );
+    Ok(())
+}
+
+fn issue_token(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
+    let order = Order {
+        cluster_name: args.cluster_name.clone(),
+        node: args.node.clone(),
+        ttl: args.ttl.unwrap_or(TOKEN_TTL),
+    };
+    let faults = steps.attempt(node, "look whether sshd takes tokens", || issue::faults(node))?;
+    anyhow::ensure!(faults.is_empty(), "no token can be issued: {}", faults.join("; "));
+    let whom = args.node.as_ref().map_or("any node".to_owned(), |name| format!("node {name:?}"));
+    if call.check_mode {
+        return Ok(
+            Outcome::new(true, format!("a token for {whom} would be issued")).with("revoked", &args.replaces)
+        );
+    }
+    let issued = steps.attempt(node, "issue a token", || issue::token(node, &order))?;
+    record(node, args, "issue_token", &issued.id)?;
+    let revoked = steps.attempt(node, "revoke what it replaces", || issue::revoke(node, &args.replaces))?;
+    for id in &revoked {
+        record(node, args, "revoke_token", id)?;
+    }
+    let expires = audit::utc(issued.expires);
+    let msg = format!("token {} for {whom} issued, good until {expires}", issued.id);
+    let outcome =
+        Outcome::new(true, msg).with("id", &issued.id).with("expires", expires).with("revoked", revoked);
+    Ok(match &args.public_key {
+        Some(key) => outcome.with("credential", sealed(node, args, key, &issued.text, issued.expires)?),
+        None => outcome.with("join_string", issued.text.expose_secret()),
+    })
+}
+
+fn issue_ticket(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
+    let (name, key) =
+        (args.node.as_deref().unwrap_or_default(), args.public_key.as_deref().unwrap_or_default());
+    if call.check_mode {
+        return Ok(Outcome::new(true, format!("a ticket for node {name:?} would be made")));
+    }
+    let minted = steps.attempt(node, "make a ticket of root", || ticket::mint(node))?;
+    record(node, args, "issue_ticket", &minted.id)?;
+    let expires = seconds(node) + ticket::LIFE;
+    let credential = sealed(node, args, key, &minted.text, expires)?;
+    let expires = audit::utc(expires);
+    let msg = format!("ticket {} for node {name:?} made, good until {expires}", minted.id);
+    Ok(Outcome::new(true, msg).with("id", minted.id).with("expires", expires).with("credential", credential))
+}
+
+fn sealed(
+    node: &Node,
+    args: &Args,
+    key: &str,
+    secret: &SecretString,
+    expires: u64,
+) -> anyhow::Result<String> {
+    let name = args.node.as_deref().unwrap_or_default();
+    Handover::new(node, args.kind, &args.cluster_name, name, secret, expires).seal(key)
+}
+
+fn issue_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
+    let name = args.node.as_deref().unwrap_or_default();
+    let key = args.public_key.as_deref().unwrap_or_default();
+    let faults = steps.attempt(node, "look whether a password lets in", || password::faults(node))?;
+    anyhow::ensure!(faults.is_empty(), "no temporary password can be issued: {}", faults.join("; "));
+    if call.check_mode {
+        return Ok(Outcome::new(true, format!("root would have a temporary password for node {name:?}")));
+    }
+    let ttl = args.ttl.unwrap_or(PASSWORD_TTL);
+    let issued = steps.attempt(node, "give root a temporary password", || password::issue(node, ttl))?;
+    let handed = record(node, args, "issue_temporary_password", &issued.id)
+        .and_then(|()| sealed(node, args, key, &issued.text, issued.expires));
+    if handed.is_err() {
+        password::restore(node)?;
+    }
+    let expires = audit::utc(issued.expires);
+    let msg = format!("root has temporary password {} for node {name:?} until {expires}", issued.id);
+    Ok(Outcome::new(true, msg).with("id", issued.id).with("expires", expires).with("credential", handed?))
+}
+
+fn end_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
+    let Some(there) = password::listed(node)? else {
+        return Ok(Outcome::unchanged("root has no temporary password"));
+    };
+    if args.state == State::Pruned && seconds(node) < there.ends {
+        return Ok(Outcome::unchanged(format!(
+            "temporary password {} is good until {}",
+            there.id, there.expires
+        )));
+    }
+    if call.check_mode {
+        return Ok(Outcome::new(true, format!("temporary password {} would be ended", there.id)));
+    }
+    let restored = steps.attempt(node, "put root's password back", || password::restore(node))?;
+    record(node, args, "revoke_temporary_password", &there.id)?;
+    let outcome =
+        Outcome::new(true, format!("temporary password {} ended", there.id)).with("revoked", [&there.id]);
+    Ok(match restored {
+        Restored::Changed => {
+            outcome.warn("root's password was changed by somebody else meanwhile: that change stays")
+        }
+        _ => outcome,
+    })
+}
+
+fn take_away(
+    node: &Node,
+    call: &Invocation,
+    args: &Args,
+    steps: &mut Steps,
+    ids: &[String],
+    verb: &'static str,
+) -> anyhow::Result<Outcome> {
+    let known = issue::list(node)?;
+    let there: Vec<&String> = ids.iter().filter(|id| known.iter().any(|token| token.id == **id)).collect();
+    if call.check_mode || there.is_empty() {
+        let msg = match there.is_empty() {
+            true => format!("there is no token to be {verb}"),
+            false => format!("{} token(s) would be {verb}", there.len()),
+        };
+        return Ok(Outcome::new(!there.is_empty(), msg).with("revoked", there));
+    }
+    let revoked = steps.attempt(node, "take tokens away", || issue::revoke(node, ids))?;
+    for id in &revoked {
+        record(node, args, if verb == "pruned" { "prune_token" } else { "revoke_token" }, id)?;
+    }
+    Ok(Outcome::new(!revoked.is_empty(), format!("{verb}: {}", revoked.join(", "))).with("revoked", revoked))
+}
+
+fn is_required(args: &Args) -> bool {
+    args.audit == Audit::Required && args.state == State::Present
+}
+
+fn record(node: &Node, args: &Args, operation: &str, id: &str) -> anyhow::Result<()> {
+    let entry = Entry {
+        node: observe::own_name(node)?,
+        cluster: args.cluster_name.clone(),
+        operation: operation.to_owned(),
+        method: Some(args.kind.word().to_owned()),
+        credential: Some(id.to_owned()),
+        subjects: args.node.iter().cloned().collect(),
+        who: Origin::of(node),
+        result: "succeeded".to_owned(),
+        ..Entry::default()
+    };
+    match audit::append(node, entry) {
+        Err(error) if is_required(args) => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,76 @@
+//! Lines of tokens among the keys that let root in on every member. A line lets its key do one thing, for its
+//! time only: sshd itself refuses everything else. Other lines are left as they are.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use super::token;
+use crate::cluster_lock::ClusterLock;
+use crate::node::FileMode;
+use crate::{Deadline, Node};
+
+/// The cluster's file, which root's own is a link to on every member.
+pub const PATH: &str = "/etc/pve/priv/authorized_keys";
+const LOCK: &str = "sddc-pve-authorized-keys";
+const MARK: &str = "sddc-pve-token-";
+/// PVE writes this file too, without a lock of ours: what was written is looked at, and written again.
+const TRIES: u32 = 3;
+
+/// Adds the line of a token.
+pub fn add(node: &Node, id: &str, public_key: &str, expires: u64, program: &str) -> anyhow::Result<()> {
+    let time: String = crate::audit::utc(expires).chars().filter(|letter| !"-:T".contains(*letter)).collect();
+    let command = format!("{program} {} {id}", super::answer::COMMAND);
+    let line = format!("restrict,expiry-time=\"{time}\",command=\"{command}\" {public_key} {MARK}{id}");
+    change(node, |lines| {
+        lines.retain(|known| id_of(known) != Some(id));
+        lines.push(line.clone());
+    })
+}
+
+/// Removes the lines of tokens.
+pub fn remove(node: &Node, ids: &[String]) -> anyhow::Result<()> {
+    if !listed(node)?.iter().any(|id| ids.contains(id)) {
+        return Ok(());
+    }
+    change(node, |lines| {
+        lines.retain(|line| !id_of(line).is_some_and(|id| ids.iter().any(|other| other == id)))
+    })
+}
+
+/// Ids of the tokens that have a line.
+pub fn listed(node: &Node) -> anyhow::Result<Vec<String>> {
+    let text = node.read(PATH)?.unwrap_or_default();
+    Ok(text.lines().filter_map(id_of).map(str::to_owned).collect())
+}
+
+fn change(node: &Node, edit: impl Fn(&mut Vec<String>)) -> anyhow::Result<()> {
+    let lock = ClusterLock::take(node, LOCK, Deadline::after(node, Duration::from_secs(30)))?;
+    for _ in 0..TRIES {
+        let mut lines: Vec<String> =
+            node.read(PATH)?.unwrap_or_default().lines().map(str::to_owned).collect();
+        edit(&mut lines);
+        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        node.write(PATH, text.as_bytes(), FileMode::Private)?;
+        let mut read: Vec<String> = node.read(PATH)?.unwrap_or_default().lines().map(str::to_owned).collect();
+        let before = read.clone();
+        edit(&mut read);
+        if read == before {
+            return Ok(());
+        }
+    }
+    drop(lock);
+    ensure!(false, "{PATH:?} is rewritten by something else again and again: try again");
+    Ok(())
+}
+
+/// Whether a line is of a token.
+pub fn is_token(line: &str) -> bool {
+    id_of(line).is_some()
+}
+
+/// The id of the token that a line is of.
+fn id_of(line: &str) -> Option<&str> {
+    let id = line.split_whitespace().last()?.strip_prefix(MARK)?;
+    token::is_id(id).then_some(id)
+}

@@ -1,0 +1,396 @@
+//! A password of root for one join: root's entry in /etc/shadow is kept, replaced, and put back when the join is over,
+//! when the time is up (a timer), at the next boot (a unit) or when anybody asks. The old entry is on the disk before the
+//! new one is in place, and comes back only while ours is still there: an administrator's change wins.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, chown};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use crypto_box::aead::OsRng;
+use crypto_box::aead::rand_core::RngCore;
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::{seconds, ticket};
+use crate::audit::utc;
+use crate::node::FileMode;
+use crate::seal::RUNTIME_DIR;
+use crate::{Cmd, Deadline, Node, observe, operation};
+
+/// The program's word for putting root's password back.
+pub const COMMAND: &str = "__restore-password";
+/// What root's entry was, and what it is meanwhile.
+pub const STATE: &str = "/var/lib/sddc-pve/temporary-password.json";
+const SHADOW: &str = "/etc/shadow";
+const UNIT: &str = "sddc-pve-restore-password";
+const UNIT_DIR: &str = "/etc/systemd/system";
+const LOCK: &str = "/run/sddc-pve/password.lock";
+const TIMEOUT: Duration = Duration::from_secs(20);
+const LENGTH: usize = 24;
+
+/// What is kept while the password is in place. Not shown: hashes are as good as passwords to who has time.
+#[derive(Deserialize, Serialize)]
+struct Kept {
+    id: String,
+    old: Zeroizing<String>,
+    ours: Zeroizing<String>,
+    expires: u64,
+}
+
+/// A password that is in place.
+pub struct Issued {
+    /// Its name.
+    pub id: String,
+    /// The password.
+    pub text: SecretString,
+    /// Seconds since 1970.
+    pub expires: u64,
+}
+
+/// What putting back found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// No password of ours was in place.
+    Nothing,
+    /// Root's entry is as it was.
+    PutBack,
+    /// Somebody else has changed root's password meanwhile: that one stays.
+    Changed,
+}
+
+/// What is in place, as it is shown to people.
+#[derive(Clone, Debug, Serialize)]
+pub struct Listed {
+    /// Its name.
+    pub id: String,
+    /// When it ends, in UTC.
+    pub expires: String,
+    /// The same in seconds since 1970.
+    #[serde(skip)]
+    pub ends: u64,
+}
+
+/// What speaks against a temporary password here.
+pub fn faults(node: &Node) -> anyhow::Result<Vec<String>> {
+    let mut faults = Vec::new();
+    if ticket::has_second_factor(node)? {
+        faults.push(
+            "root@pam has a second factor, so a password alone lets nobody in: use method ticket, which needs none"
+                .to_owned(),
+        );
+    }
+    if let Some(kept) = kept(node)?
+        && root_hash(node)? == kept.ours
+    {
+        faults.push(format!(
+            "temporary password {} is in place until {}, and passwords are not stacked: wait for that join, or revoke it \
+             with state=absent",
+            kept.id,
+            utc(kept.expires)
+        ));
+    }
+    Ok(faults)
+}
+
+/// The password that is in place.
+pub fn listed(node: &Node) -> anyhow::Result<Option<Listed>> {
+    Ok(kept(node)?.map(|kept| Listed { id: kept.id, expires: utc(kept.expires), ends: kept.expires }))
+}
+
+/// Gives root a random password for so many seconds.
+pub fn issue(node: &Node, ttl: u64) -> anyhow::Result<Issued> {
+    let _lock = lock(node)?;
+    let faults = faults(node)?;
+    ensure!(faults.is_empty(), "{}", faults.join("; "));
+    // What a crash left before ours was in place, or after an administrator replaced it.
+    restore_locked(node)?;
+    let (id, text) = (random(10), Zeroizing::new(random(LENGTH)));
+    let cmd = Cmd::new("openssl", ["passwd", "-6", "-stdin"], TIMEOUT);
+    let ours = node.run_ok(&cmd.stdin(format!("{}\n", text.as_str()).into()))?;
+    let ours = Zeroizing::new(ours.stdout.trim().to_owned());
+    ensure!(ours.starts_with("$6$") && !ours.contains(':'), "openssl made no hash of the new password");
+    let expires = seconds(node) + ttl;
+    let kept = Kept { id: id.clone(), old: root_hash(node)?, ours, expires };
+    let bytes = Zeroizing::new(serde_json::to_vec(&kept).context("root's entry can't be written down")?);
+    node.create_private_dir("/var/lib/sddc-pve")?;
+    node.write(STATE, &bytes, FileMode::Private)?;
+    let placed = install_units(node, expires).and_then(|()| set_root_hash(node, &kept.old, &kept.ours));
+    if let Err(error) = placed {
+        restore_locked(node).context("and root's entry in /etc/shadow may not be as it was")?;
+        return Err(error);
+    }
+    Ok(Issued { id, text: SecretString::from(text.as_str()), expires })
+}
+
+/// Puts root's entry back, and removes timer, unit and what was kept.
+pub fn restore(node: &Node) -> anyhow::Result<Restored> {
+    if !node.exists(STATE) && !node.exists(&unit("service")) {
+        return Ok(Restored::Nothing);
+    }
+    let _lock = lock(node)?;
+    restore_locked(node)
+}
+
+fn restore_locked(node: &Node) -> anyhow::Result<Restored> {
+    let restored = match kept(node)? {
+        None => Restored::Nothing,
+        Some(kept) => {
+            let now = root_hash(node)?;
+            if now == kept.ours {
+                set_root_hash(node, &kept.ours, &kept.old)?;
+                Restored::PutBack
+            } else if now == kept.old {
+                Restored::Nothing
+            } else {
+                Restored::Changed
+            }
+        }
+    };
+    node.remove(STATE)?;
+    remove_units(node)?;
+    Ok(restored)
+}
+
+/// Once the time is up or the node boots: what the unit runs.
+pub fn restore_as_unit(node: &Node) -> anyhow::Result<String> {
+    Ok(match restore(node)? {
+        Restored::Nothing => "no temporary password was in place".to_owned(),
+        Restored::PutBack => "root's password is the one from before".to_owned(),
+        Restored::Changed => {
+            "root's password was changed while a temporary one was in place: the change stays".to_owned()
+        }
+    })
+}
+
+fn kept(node: &Node) -> anyhow::Result<Option<Kept>> {
+    let Some(bytes) = node.read_bytes(STATE)?.map(Zeroizing::new) else { return Ok(None) };
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    // The message of serde would quote what it read.
+    let kept = serde_json::from_str(text).ok();
+    Ok(Some(kept.with_context(|| {
+        format!(
+            "{STATE:?} is damaged: compare root's entries in /etc/shadow and /etc/shadow-, then remove it"
+        )
+    })?))
+}
+
+fn lock(node: &Node) -> anyhow::Result<(crate::node::Lock, crate::node::PasswordLock)> {
+    node.create_private_dir(RUNTIME_DIR)?;
+    let deadline = Deadline::after(node, Duration::from_secs(10));
+    // Ours against a second controller, the system's against passwd, chpasswd and useradd (lckpwdf(3)).
+    Ok((node.lock(LOCK, deadline)?, node.lock_passwords(deadline)?))
+}
+
+fn root_hash(node: &Node) -> anyhow::Result<Zeroizing<String>> {
+    let text = Zeroizing::new(node.read(SHADOW)?.unwrap_or_default());
+    let line = text.lines().find(|line| line.starts_with("root:"));
+    let hash = line.and_then(|line| line.split(':').nth(1));
+    Ok(Zeroizing::new(hash.with_context(|| format!("{SHADOW:?} has no entry of root"))?.to_owned()))
+}
+
+/// Replaces the hash, and nothing else: the ages that chage keeps stay. Owner and mode stay too.
+fn set_root_hash(node: &Node, from: &str, to: &str) -> anyhow::Result<()> {
+    let text = Zeroizing::new(node.read(SHADOW)?.with_context(|| format!("{SHADOW:?} is missing"))?);
+    let mut is_done = false;
+    let mut changed = Zeroizing::new(String::with_capacity(text.len() + 200));
+    for line in text.split_inclusive('\n') {
+        match line.strip_prefix("root:").and_then(|rest| rest.strip_prefix(from)) {
+            Some(ages) if !is_done && ages.starts_with(':') => {
+                changed.extend(["root:", to, ages]);
+                is_done = true;
+            }
+            _ => changed.push_str(line),
+        }
+    }
+    ensure!(is_done, "root's password was changed by somebody else at this moment: nothing was done");
+    let target = node.path(SHADOW);
+    let meta = fs::metadata(&target).with_context(|| format!("cannot look at {SHADOW:?}"))?;
+    let temporary = node.path("/etc/.shadow.sddc");
+    let written = || -> std::io::Result<()> {
+        use std::io::Write;
+        let _ = fs::remove_file(&temporary);
+        let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(changed.as_bytes())?;
+        chown(&temporary, Some(meta.uid()), Some(meta.gid()))?;
+        file.set_permissions(meta.permissions())?;
+        file.sync_all()?;
+        fs::rename(&temporary, &target)?;
+        target.parent().map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+    };
+    if let Err(error) = written() {
+        let _ = fs::remove_file(&temporary);
+        return Err(error).with_context(|| format!("cannot write {SHADOW:?}"));
+    }
+    ensure!(root_hash(node)?.as_str() == to, "{SHADOW:?} does not show what was written to it");
+    Ok(())
+}
+
+fn unit(kind: &str) -> String {
+    format!("{UNIT_DIR}/{UNIT}.{kind}")
+}
+
+fn install_units(node: &Node, expires: u64) -> anyhow::Result<()> {
+    let program = operation::install(node)?;
+    let service = format!(
+        "[Unit]\nDescription=Put root's password back (sddc.pve)\nConditionPathExists={STATE}\nBefore=ssh.service \
+         pvedaemon.service pveproxy.service\n\n[Service]\nType=oneshot\nExecStart={program} {COMMAND}\n\n[Install]\n\
+         WantedBy=multi-user.target\n"
+    );
+    let time = utc(expires).replace('T', " ").replace('Z', " UTC");
+    let timer = format!(
+        "[Unit]\nDescription=End of root's temporary password (sddc.pve)\n\n[Timer]\nOnCalendar={time}\nPersistent=true\n\
+         AccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
+    );
+    node.create_public_dir(UNIT_DIR)?;
+    node.write(&unit("service"), service.as_bytes(), FileMode::Public)?;
+    node.write(&unit("timer"), timer.as_bytes(), FileMode::Public)?;
+    observe::systemctl(node, &["daemon-reload"], TIMEOUT)?;
+    observe::systemctl(node, &["enable", &format!("{UNIT}.service")], TIMEOUT)?;
+    observe::systemctl(node, &["enable", "--now", &format!("{UNIT}.timer")], TIMEOUT)
+}
+
+fn remove_units(node: &Node) -> anyhow::Result<()> {
+    if !node.exists(&unit("service")) && !node.exists(&unit("timer")) {
+        return Ok(());
+    }
+    // Where the timer runs this, it is only told not to come again; the service is this very process.
+    let _ = observe::systemctl(node, &["disable", "--now", &format!("{UNIT}.timer")], TIMEOUT);
+    let _ = observe::systemctl(node, &["disable", &format!("{UNIT}.service")], TIMEOUT);
+    node.remove(&unit("timer"))?;
+    node.remove(&unit("service"))?;
+    // What systemd notes of a persistent timer.
+    node.remove(&format!("/var/lib/systemd/timers/stamp-{UNIT}.timer"))?;
+    observe::systemctl(node, &["daemon-reload"], TIMEOUT)
+}
+
+/// So many letters and digits.
+fn random(length: usize) -> String {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = Zeroizing::new(vec![0; length]);
+    OsRng.fill_bytes(&mut bytes);
+    bytes.iter().map(|byte| char::from(LETTERS[usize::from(byte & 31)])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use secrecy::ExposeSecret;
+
+    use super::*;
+    use crate::Output;
+    use crate::fake::Fake;
+
+    const BEFORE: &str = "root:$y$old$hash:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\n";
+
+    fn fake() -> Fake {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        fake.write(SHADOW, BEFORE);
+        fs::set_permissions(fake.path(SHADOW), fs::Permissions::from_mode(0o640)).unwrap();
+        fake.on(|machine, cmd| {
+            let line = cmd.line();
+            (line == "openssl passwd -6 -stdin").then(|| {
+                machine.passwords.push(cmd.input().to_owned());
+                Ok(Output { code: Some(0), stdout: "$6$salt$new\n".to_owned(), stderr: String::new() })
+            })
+        });
+        for kind in ["service", "timer"] {
+            let unit = crate::fake::FakeUnit { active: "inactive".into(), enabled: "disabled".into() };
+            fake.machine().units.insert(format!("{UNIT}.{kind}"), unit);
+        }
+        fake
+    }
+
+    fn clean(fake: &Fake) {
+        assert!(!fake.node().exists(STATE) && !fake.node().exists(&unit("service")));
+        assert_eq!(
+            fake.node().list("/etc").unwrap().iter().filter(|name| name.contains("shadow")).count(),
+            1
+        );
+    }
+
+    #[test]
+    fn a_password_is_in_place_for_its_time_and_the_old_entry_comes_back_whole() {
+        let fake = fake();
+        let node = fake.node();
+        let issued = issue(&node, 900).unwrap();
+        assert_eq!(fake.machine().passwords, [format!("{}\n", issued.text.expose_secret())]);
+        assert_eq!(fake.machine().read(SHADOW), BEFORE.replace("$y$old$hash", "$6$salt$new"));
+        assert_eq!(fs::metadata(fake.path(SHADOW)).unwrap().mode() & 0o7777, 0o640);
+        assert!(fake.machine().read(&unit("timer")).contains("OnCalendar=2026-11-22 15:15:00 UTC\n"));
+        assert!(
+            fake.calls()
+                .iter()
+                .all(|line| !line.contains("$6$") && !line.contains(issued.text.expose_secret()))
+        );
+        assert!(faults(&node).unwrap()[0].contains("not stacked"));
+        assert!(issue(&node, 900).is_err());
+        assert_eq!(listed(&node).unwrap().unwrap().expires, "2026-11-22T15:15:00Z");
+        assert_eq!(restore(&node).unwrap(), Restored::PutBack);
+        assert_eq!(fake.machine().read(SHADOW), BEFORE);
+        clean(&fake);
+        assert_eq!(restore(&node).unwrap(), Restored::Nothing);
+    }
+
+    #[test]
+    fn an_administrators_change_in_between_stays() {
+        let fake = fake();
+        issue(&fake.node(), 900).unwrap();
+        let changed = BEFORE.replace("$y$old$hash", "$y$chosen");
+        fake.write(SHADOW, &changed);
+        assert!(restore_as_unit(&fake.node()).unwrap().contains("the change stays"));
+        assert_eq!(fake.machine().read(SHADOW), changed);
+        clean(&fake);
+    }
+
+    #[test]
+    fn a_locked_or_absent_password_comes_back_as_it_was() {
+        for hash in ["*", "!", "", "!$y$locked"] {
+            let fake = fake();
+            let before = BEFORE.replace("$y$old$hash", hash);
+            fake.write(SHADOW, &before);
+            issue(&fake.node(), 60).unwrap();
+            restore(&fake.node()).unwrap();
+            assert_eq!(fake.machine().read(SHADOW), before, "{hash:?}");
+        }
+    }
+
+    #[test]
+    fn cut_off_before_any_program_the_old_entry_is_restored_later() {
+        for number in 1..=4 {
+            let fake = fake();
+            let left = std::sync::atomic::AtomicUsize::new(number);
+            fake.on(move |_, cmd| {
+                let is_last = left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1;
+                assert!(!is_last, "killed before {}", cmd.line());
+                None
+            });
+            let node = fake.node();
+            let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| issue(&node, 60).is_ok()));
+            assert!(killed.is_err(), "killed at {number}");
+            restore(&fake.node()).unwrap();
+            assert_eq!(fake.machine().read(SHADOW), BEFORE);
+            clean(&fake);
+        }
+    }
+
+    #[test]
+    fn what_systemd_refuses_undoes_everything() {
+        let fake = fake();
+        fake.answer(&format!("systemctl enable --now {UNIT}.timer"), 1, "");
+        assert!(issue(&fake.node(), 60).is_err());
+        assert_eq!(fake.machine().read(SHADOW), BEFORE);
+        clean(&fake);
+    }
+
+    #[test]
+    fn with_a_second_factor_the_ticket_is_named() {
+        let fake = fake();
+        fake.write("/etc/pve/priv/tfa.cfg", r#"{"users":{"root@pam":{"totp":[{"id":"x"}]}}}"#);
+        let error = issue(&fake.node(), 60).map(drop).unwrap_err().to_string();
+        assert!(error.contains("use method ticket"), "{error}");
+        assert_eq!(fake.machine().read(SHADOW), BEFORE);
+    }
+}
