@@ -14,8 +14,12 @@ module: pve_cluster_create
 short_description: Create a Proxmox VE cluster on its first node
 version_added: "0.1.0"
 description:
-  - Creates a cluster of this one node and ends when it is quorate, C(/etc/pve) takes writes and the API answers with the node's certificate.
-  - A node that is in the cluster of that name already is left as it is; differences are reported as warnings. A node that is in another cluster is refused.
+  - >-
+    Creates a cluster of this one node and ends when it is quorate, C(/etc/pve) takes writes and the API answers with
+    the node's certificate.
+  - >-
+    A node that is in the cluster of that name already is left as it is; differences are reported as warnings. A node
+    that is in another cluster is refused.
 author:
   - The sddc.pve contributors (@sddc-pve)
 requirements:
@@ -36,18 +40,24 @@ attributes:
 options:
   cluster_name:
     description:
-      - "Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be changed later."
+      - >-
+        Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be changed
+        later.
     type: str
     required: true
   links:
     description:
-      - Corosync links of this node. Link 0 on the address of the node's own name when not given. Every node that joins later needs the same link numbers.
+      - >-
+        Corosync links of this node. Link 0 on the address of the node's own name when not given. Every node that joins
+        later needs the same link numbers.
     type: list
     elements: dict
     suboptions:
       number:
         description:
-          - Number of the link. All nodes of a cluster have the same links. corosync uses UDP port 5405 plus this number.
+          - >-
+            Number of the link. All nodes of a cluster have the same links. corosync uses UDP port 5405 plus this
+            number.
         type: int
         required: true
         choices:
@@ -66,7 +76,10 @@ options:
         required: true
       priority:
         description:
-          - "C(knet_link_priority), 0 to 255. With C(link_mode: passive), which Proxmox VE writes, the connected link with the B(highest) number carries the traffic (corosync.conf(5)); the API's own description says the opposite. Counts when the cluster is created."
+          - >-
+            C(knet_link_priority), 0 to 255. With C(link_mode: passive), which Proxmox VE writes, the connected link
+            with the B(highest) number carries the traffic (corosync.conf(5)); the API's own description says the
+            opposite. Counts when the cluster is created.
         type: int
   nodeid:
     description:
@@ -80,18 +93,38 @@ options:
     default: 1
   token_coefficient:
     description:
-      - Milliseconds by which every node beyond the second lengthens corosync's token time-out (corosync.conf(5)). Proxmox VE 9 writes 125 when not given; older versions take no such option.
+      - >-
+        Milliseconds by which every node beyond the second lengthens corosync's token time-out (corosync.conf(5)).
+        Proxmox VE 9 writes 125 when not given; older versions take no such option.
     type: int
+  audit:
+    description:
+      - >-
+        With V(required) nothing is done where no line can be written to C(/var/log/pve-cluster-audit.jsonl), as on a
+        full disk. With V(best_effort) it is done all the same, with a warning.
+    type: str
+    default: required
+    choices:
+      - required
+      - best_effort
   timeout:
     description:
-      - Seconds for the whole operation. When they are over the node is separated again, and the end of corosync's log is in the error.
+      - >-
+        Seconds for the whole operation. When they are over the node is separated again, and the end of corosync's log
+        is in the error.
     type: int
     default: 120
 notes:
-  - C(pvecm create) exits 0 on several failures, such as a link address that is not local. Success is what corosync, /etc/pve and the API show afterwards.
-  - Runs as a transient systemd unit with a journal in C(/var/lib/sddc-pve/operations), so a connection that is cut does not stop it; a second run attaches to it.
+  - >-
+    C(pvecm create) exits 0 on several failures, such as a link address that is not local. Success is what corosync,
+    /etc/pve and the API show afterwards.
+  - >-
+    Runs as a transient systemd unit with a journal in C(/var/lib/sddc-pve/operations), so a connection that is cut does
+    not stop it; a second run attaches to it.
   - "Guests on the node are kept: they become guests of the cluster's first node."
-  - Root's authorised keys are copied to C(/root/.ssh/authorized_keys2) first, so that ssh needs neither /etc/pve nor quorum.
+  - >-
+    Root's authorised keys are copied to C(/root/.ssh/authorized_keys2) first, so that ssh needs neither /etc/pve nor
+    quorum.
 seealso:
   - module: sddc.pve.pve_cluster_plan
     description: Says which node should create the cluster.

@@ -14,7 +14,10 @@ module: pve_cluster_info
 short_description: Facts of a Proxmox VE node and its cluster
 version_added: "0.1.0"
 description:
-  - "Tells what a node is (not installed, standalone, with traces of an earlier cluster, member, member without quorum) and what its cluster looks like from it: nodes, votes, links, certificates, host keys, guests, high availability and services."
+  - >-
+    Tells what a node is (not installed, standalone, with traces of an earlier cluster, member, member without quorum)
+    and what its cluster looks like from it: nodes, votes, links, certificates, host keys, guests, high availability and
+    services.
   - Takes about 50 milliseconds.
 author:
   - The sddc.pve contributors (@sddc-pve)
@@ -36,11 +39,18 @@ attributes:
 options:
   timeout:
     description:
-      - Seconds that each of the small programs asked may take. A healthy node answers in a few hundredths of a second; a program that runs into the limit is named in a warning and in C(info.problems), and the rest is returned all the same.
+      - >-
+        Seconds that each of the small programs asked may take. A healthy node answers in a few hundredths of a second;
+        a program that runs into the limit is named in a warning and in C(info.problems), and the rest is returned all
+        the same.
     type: int
     default: 10
 notes:
-  - Takes neither C(pvesh) nor C(pvecm), which cost a second or two each. Sources are C(/etc/pve/corosync.conf), C(/etc/pve/.members) and C(/etc/pve/.vmlist) (written by C(src/pmxcfs/status.c) of pve-cluster), C(/etc/corosync), certificates, C(corosync-quorumtool -s), C(corosync-cfgtool -s), C(systemctl show), C(ip -json address), C(getent) and dpkg's status file.
+  - >-
+    Takes neither C(pvesh) nor C(pvecm), which cost a second or two each. Sources are C(/etc/pve/corosync.conf),
+    C(/etc/pve/.members) and C(/etc/pve/.vmlist) (written by C(src/pmxcfs/status.c) of pve-cluster), C(/etc/corosync),
+    certificates, C(corosync-quorumtool -s), C(corosync-cfgtool -s), C(systemctl show), C(ip -json address), C(getent)
+    and dpkg's status file.
   - Never fails on a healthy node, whether it is in a cluster or not.
   - No secret is read.
 seealso:
@@ -124,7 +134,9 @@ info:
           sample: "3.1.10-pve3"
     state:
       description:
-        - V(not_installed), V(standalone), V(remnants) (in no cluster, but with traces of one), V(member) (quorate, and pmxcfs says so too) or V(no_quorum) (in a cluster, but without quorum, or with corosync or pmxcfs down).
+        - >-
+          V(not_installed), V(standalone), V(remnants) (in no cluster, but with traces of one), V(member) (quorate, and
+          pmxcfs says so too) or V(no_quorum) (in a cluster, but without quorum, or with corosync or pmxcfs down).
       returned: always
       type: str
       sample: member
@@ -282,7 +294,9 @@ info:
           kind: qemu
     ha:
       description:
-        - "High availability: C(active) says whether losing quorum would fence this node (its LRM is active, or watchdog-mux has a client); C(resources) are those configured in the cluster."
+        - >-
+          High availability: C(active) says whether losing quorum would fence this node (its LRM is active, or
+          watchdog-mux has a client); C(resources) are those configured in the cluster.
       returned: always
       type: dict
       sample:
@@ -299,7 +313,9 @@ info:
           enabled: enabled
     remnants:
       description:
-        - "Traces of an earlier cluster or of a join that did not end: V(corosync-conf), V(authkey), V(pmxcfs-corosync-conf), V(foreign-nodes), V(not-listed), V(unfinished-operation)."
+        - >-
+          Traces of an earlier cluster or of a join that did not end: V(corosync-conf), V(authkey),
+          V(pmxcfs-corosync-conf), V(foreign-nodes), V(not-listed), V(unfinished-operation).
       returned: always
       type: list
       elements: dict
@@ -307,6 +323,16 @@ info:
         - id: authkey
           path: "/etc/corosync/authkey"
           detail: the key of a cluster this node is not in
+    operation:
+      description:
+        - >-
+          An operation of this collection that has not ended: it goes on, or its process was killed. C(null) otherwise.
+      returned: always
+      type: dict
+      sample:
+        id: "1795359600-123-join-7"
+        kind: join
+        target: pve2 into "sddc-cluster"
     problems:
       description:
         - What could not be read, with the reason; empty on a healthy node.

@@ -14,8 +14,12 @@ module: pve_cluster_member
 short_description: Admit nodes to a Proxmox VE cluster, on one of its members
 version_added: "0.1.0"
 description:
-  - Runs on a quorate member. Lists new nodes in the cluster's configuration and returns, sealed to a key that each of them made, what they need to become members.
-  - A node that is listed with the same addresses and not up yet gets the same material again, without a change; a node that is online already is left alone.
+  - >-
+    Runs on a quorate member. Lists new nodes in the cluster's configuration and returns, sealed to a key that each of
+    them made, what they need to become members.
+  - >-
+    A node that is listed with the same addresses and not up yet gets the same material again, without a change; a node
+    that is online already is left alone.
 author:
   - The sddc.pve contributors (@sddc-pve)
 requirements:
@@ -36,7 +40,9 @@ attributes:
 options:
   cluster_name:
     description:
-      - "Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be changed later."
+      - >-
+        Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be changed
+        later.
     type: str
     required: true
   state:
@@ -50,7 +56,9 @@ options:
       - absent
   nodes:
     description:
-      - The nodes. Several are admitted one after the other, and each gets the same, final corosync.conf; all of them must then be started together.
+      - >-
+        The nodes. Several are admitted one after the other, and each gets the same, final corosync.conf; all of them
+        must then be started together.
     type: list
     elements: dict
     required: true
@@ -72,7 +80,9 @@ options:
         suboptions:
           number:
             description:
-              - Number of the link. All nodes of a cluster have the same links. corosync uses UDP port 5405 plus this number.
+              - >-
+                Number of the link. All nodes of a cluster have the same links. corosync uses UDP port 5405 plus this
+                number.
             type: int
             required: true
             choices:
@@ -91,7 +101,10 @@ options:
             required: true
           priority:
             description:
-              - "C(knet_link_priority), 0 to 255. With C(link_mode: passive), which Proxmox VE writes, the connected link with the B(highest) number carries the traffic (corosync.conf(5)); the API's own description says the opposite. Counts when the cluster is created."
+              - >-
+                C(knet_link_priority), 0 to 255. With C(link_mode: passive), which Proxmox VE writes, the connected link
+                with the B(highest) number carries the traffic (corosync.conf(5)); the API's own description says the
+                opposite. Counts when the cluster is created.
             type: int
       nodeid:
         description:
@@ -107,22 +120,47 @@ options:
         type: str
       proven_stopped:
         description:
-          - That node's own connection has shown that its corosync is stopped and its configuration gone, as RV(sddc.pve.pve_cluster_join#module:stopped) of a failed join says. For O(state=absent).
+          - >-
+            That node's own connection has shown that its corosync is stopped and its configuration gone, as
+            RV(sddc.pve.pve_cluster_join#module:stopped) of a failed join says. For O(state=absent).
         type: bool
         default: false
       nodes_before:
         description:
-          - Number of nodes that the cluster had before that node's join, as RV(sddc.pve.pve_cluster_join#module:nodes_before) of a failed join says. For O(state=absent).
+          - >-
+            Number of nodes that the cluster had before that node's join, as
+            RV(sddc.pve.pve_cluster_join#module:nodes_before) of a failed join says. For O(state=absent).
         type: int
+  audit:
+    description:
+      - >-
+        With V(required) nothing is done where no line can be written to C(/var/log/pve-cluster-audit.jsonl), as on a
+        full disk. With V(best_effort) it is done all the same, with a warning.
+    type: str
+    default: required
+    choices:
+      - required
+      - best_effort
   timeout:
     description:
       - Seconds for the whole operation. Each admission takes two to three seconds.
     type: int
     default: 120
 notes:
-  - "Admission refuses what would cost quorum until the new nodes are up: every listed node must be online, and with E expected and O online votes no more than 2 O - E - 1 votes are admitted at once; the one exception is the second node of a cluster of one."
-  - It refuses a taken name, address or node id and links that differ from the cluster's. A taken node id is accepted by C(pvesh), and then corosync starts on neither side.
-  - Removing the second node of a cluster without quorum needs C(pvecm expected 1). That is done only when a journal shows that it was the second (the one of the admission on this node, or the one of the join, as O(nodes[].nodes_before) says), and O(nodes[].proven_stopped=true).
+  - >-
+    Admission refuses what would cost quorum until the new nodes are up: every listed node must be online, and with E
+    expected and O online votes no more than 2 O - E - 1 votes are admitted at once; the one exception is the second
+    node of a cluster of one.
+  - >-
+    It refuses a taken name, address or node id and links that differ from the cluster's. A taken node id is accepted by
+    C(pvesh), and then corosync starts on neither side.
+  - >-
+    A node of a wave is taken off the list only when every other node that is listed and was never online is proven to
+    be stopped as well: one that starts with an older corosync.conf hangs.
+  - >-
+    Removing the second node of a cluster without quorum needs C(pvecm expected 1). That is done only when a journal
+    shows that it was the second (the one of the admission on this node, or the one of the join, as
+    O(nodes[].nodes_before) says), and O(nodes[].proven_stopped=true).
 seealso:
   - module: sddc.pve.pve_cluster_join
     description: Makes the key, and takes the material.
@@ -169,7 +207,9 @@ msg:
   type: str
 join_material:
   description:
-    - "For each node that is listed and not online: what it needs, sealed to its key. It holds corosync's authkey, but only the node that made the key can open it, once."
+    - >-
+      For each node that is listed and not online: what it needs, sealed to its key. It holds corosync's authkey, but
+      only the node that made the key can open it, once.
   returned: with O(state=present), not in check mode
   type: dict
 admitted:

@@ -25,7 +25,9 @@ attributes:
     description: Can run in check mode and tell what it would change, without changing anything.
     support: full
     details:
-      - Changes nothing in either mode. In check mode V(pmxcfs-writable) is skipped, since it takes a lock and gives it back.
+      - >-
+        Changes nothing in either mode, but for a file of its own below C(/etc/pve/priv/sddc-pve-seen) that the other
+        members are to read, and a lock that it takes and gives back. In check mode both are left out.
   diff_mode:
     description: Returns what changed, or would change in check mode, when run in diff mode.
     support: "none"
@@ -36,12 +38,16 @@ attributes:
 options:
   cluster_name:
     description:
-      - "Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be changed later."
+      - >-
+        Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be changed
+        later.
     type: str
     required: true
   nodes:
     description:
-      - Names of all nodes that the cluster is to have, no more and no fewer. When neither this nor O(count) is given, the nodes that the cluster lists.
+      - >-
+        Names of all nodes that the cluster is to have, no more and no fewer. When neither this nor O(count) is given,
+        the nodes that the cluster lists.
     type: list
     elements: str
   count:
@@ -55,7 +61,9 @@ options:
     elements: int
   views:
     description:
-      - What this module returned as RV(view) on the members, to be compared. This node's own may be among them. A C(null), which a node that is no member returns, counts as no view of it.
+      - >-
+        What this module returned as RV(view) on the members, to be compared. This node's own may be among them. A
+        C(null), which a node that is no member returns, counts as no view of it.
     type: list
     elements: raw
   stable_for:
@@ -69,9 +77,36 @@ options:
     type: int
     default: 60
 notes:
-  - "Checks of the cluster as this member sees it: V(in-cluster), V(quorate) (corosync and pmxcfs), V(members-complete), V(config-current), V(links-connected) (every link to every node), V(pmxcfs-writable), V(certificates) (of every node, and the API shows this node's own: after a join the old one lingers for seconds), V(services-enabled), V(no-remnants) and V(time-synchronised)."
-  - "Checks across members, when O(views) is given: V(views-complete) and V(views-agree). Equal content of C(/etc/pve) on all members shows that it is replicated. What changes by itself (C(lrm_status), C(manager_status), C(crm_commands), locks, pmxcfs's own dot files) is left out of the comparison."
+  - >-
+    What is compared when O(views) is given: configuration, members, addresses, authority and certificates, the content
+    of C(/etc/pve) (without what changes by itself: C(lrm_status), C(manager_status), C(crm_commands), locks, pmxcfs's
+    own dot files), and that what each member wrote is read here.
   - "What C(pvecm add) exits with says nothing: it exits with 0 when the join failed. This module looks."
+  - Check V(in-cluster) (error). The node is in the cluster of that name.
+  - Check V(quorate) (error). corosync and pmxcfs both have quorum.
+  - >-
+    Check V(members-complete) (error). The cluster lists exactly the expected nodes, and all are online for corosync and
+    pmxcfs.
+  - Check V(config-current) (error). corosync has the corosync.conf that pmxcfs has, and its findings are none.
+  - Check V(links-connected) (error). Every link to every other node is connected.
+  - Check V(pmxcfs-writable) (error). A lock can be made and removed below C(/etc/pve/priv/lock).
+  - >-
+    Check V(certificates) (error). Every node has its certificate; this node's is of its key and of the cluster's
+    authority, has not ended, and is the one that its API shows.
+  - Check V(services-enabled) (error). The services of a member run and come back after a boot.
+  - Check V(no-remnants) (error). No operation is left without an end, and the node is in its own cluster's list.
+  - >-
+    Check V(no-former-members) (error). No files and no authorised keys are left of nodes that the cluster does not list
+    (a warning).
+  - Check V(time-synchronised) (error). The clock follows a reference.
+  - >-
+    Check V(clocks-agree) (error). The clock is less than 300 seconds from those of other members; 1 second and more is
+    a warning.
+  - Check V(replicated) (error). What each member wrote below C(/etc/pve) when it was looked at is read on this one.
+  - Check V(views-complete) (error). There is a view of every node.
+  - >-
+    Check V(views-agree) (error). All views show the same: configuration, members, addresses, certificate authority,
+    certificates and content of C(/etc/pve).
 seealso:
   - module: sddc.pve.pve_cluster_info
     description: Tells instead of judging.
@@ -156,6 +191,11 @@ view:
         - SHA-256 over the content of C(/etc/pve).
       returned: always
       type: str
+    nonce:
+      description:
+        - What it wrote for the others to read; C(null) in check mode.
+      returned: always
+      type: str
 checks:
   description:
     - Every check and what it found.
@@ -175,7 +215,9 @@ checks:
       type: str
     status:
       description:
-        - V(passed), V(failed), V(ignored) (failed, and the task said to ignore it), V(could_not_check) (what it looks at could not be read) or V(skipped) (does not apply).
+        - >-
+          V(passed), V(failed), V(ignored) (failed, and the task said to ignore it), V(could_not_check) (what it looks
+          at could not be read) or V(skipped) (does not apply).
       returned: always
       type: str
     finding:

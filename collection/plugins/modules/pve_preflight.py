@@ -37,12 +37,16 @@ attributes:
 options:
   cluster_name:
     description:
-      - "Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be changed later."
+      - >-
+        Name of the cluster: 1 to 15 characters, letters, digits and hyphens, as a node name. It cannot be changed
+        later.
     type: str
     required: true
   nodes:
     description:
-      - All nodes of the wanted cluster as the inventory describes them, this one too, also those that are not reached by this play.
+      - >-
+        All nodes of the wanted cluster as the inventory describes them, this one too, also those that are not reached
+        by this play.
     type: list
     elements: dict
     required: true
@@ -65,7 +69,9 @@ options:
         suboptions:
           number:
             description:
-              - Number of the link. All nodes of a cluster have the same links. corosync uses UDP port 5405 plus this number.
+              - >-
+                Number of the link. All nodes of a cluster have the same links. corosync uses UDP port 5405 plus this
+                number.
             type: int
             required: true
             choices:
@@ -84,7 +90,10 @@ options:
             required: true
           priority:
             description:
-              - "C(knet_link_priority), 0 to 255. With C(link_mode: passive), which Proxmox VE writes, the connected link with the B(highest) number carries the traffic (corosync.conf(5)); the API's own description says the opposite. Counts when the cluster is created."
+              - >-
+                C(knet_link_priority), 0 to 255. With C(link_mode: passive), which Proxmox VE writes, the connected link
+                with the B(highest) number carries the traffic (corosync.conf(5)); the API's own description says the
+                opposite. Counts when the cluster is created.
             type: int
       nodeid:
         description:
@@ -100,7 +109,9 @@ options:
         type: str
       info:
         description:
-          - What M(sddc.pve.pve_cluster_info) returned as RV(sddc.pve.pve_cluster_info#module:info) for it. Not given for a node that could not be reached or is outside of C(--limit).
+          - >-
+            What M(sddc.pve.pve_cluster_info) returned as RV(sddc.pve.pve_cluster_info#module:info) for it. Not given
+            for a node that could not be reached or is outside of C(--limit).
         type: dict
   node:
     description:
@@ -108,13 +119,21 @@ options:
     type: str
   purpose:
     description:
-      - What the node is to be. V(join) demands that it has no guests; V(create), for the first node of a cluster, and V(member) do not. V(member) demands neither that corosync is stopped.
+      - >-
+        What the node is to be. V(join) demands that it has no guests; V(create), for the first node of a cluster, and
+        V(member) do not. V(member) demands neither that corosync is stopped.
     type: str
     default: join
     choices:
       - join
       - create
       - member
+  method:
+    description:
+      - >-
+        The method by which nodes are to join, as O(sddc.pve.pve_cluster_join#module:method) or the role has it: some
+        settings matter to some methods only.
+    type: str
   bridges:
     description:
       - Bridges that must be there and up.
@@ -124,7 +143,9 @@ options:
       - vmbr0
   ports:
     description:
-      - TCP ports that must be reachable on every other node. Connections are made side by side; each may take 3 seconds.
+      - >-
+        TCP ports that must be reachable on every other node. Connections are made side by side; each may take 3
+        seconds.
     type: list
     elements: int
     default:
@@ -155,7 +176,15 @@ options:
         required: true
   ignore:
     description:
-      - Checks whose failure is to be a warning. It stays visible. Checks that guard data (V(not-in-foreign-cluster), V(no-name-clash), V(no-guests)) cannot be ignored.
+      - >-
+        Checks whose failure is to be a warning. It stays visible. Checks that guard data (V(not-in-foreign-cluster),
+        V(no-name-clash), V(no-guests)) cannot be ignored.
+    type: list
+    elements: str
+    default: []
+  skip:
+    description:
+      - Checks that are not to be made at all. Those that guard data are made all the same.
     type: list
     elements: str
     default: []
@@ -171,13 +200,96 @@ options:
     default: false
   timeout:
     description:
-      - Seconds that each program and each connection may take. All checks run side by side, so this is about the limit of the whole. A healthy node takes less than a second.
+      - >-
+        Seconds that each program and each connection may take. All checks run side by side, so this is about the limit
+        of the whole. A healthy node takes less than a second.
     type: int
     default: 15
 notes:
-  - "Checks of the node itself: V(running-as-root), V(pve-installed), V(pve-version-supported) (7 to 9), V(packages-installed) (those of O(packages)), V(files-current) (those of O(files)), V(pmxcfs-running) and V(time-synchronised) (chrony, timesyncd, or another service that tells the kernel)."
-  - "Checks of names and network: V(node-name-matches), V(own-name-resolves) (to an address of the node, not to 127.0.1.1), V(names-resolve) (every node's name, to the address of O(nodes)), V(bridge-up), V(links-local) (C(pvecm create) accepts an address that is not local and leaves a cluster that nobody can reach), V(firewall-open) (skipped where the unit sddc-pve-firewall is not installed and the check is not named in O(only)) and V(peer-ports-reachable)."
-  - "Checks against the cluster: V(cluster-name-valid), V(inventory-consistent), V(versions-match) (one major version), V(not-in-foreign-cluster), V(no-name-clash), V(no-guests), V(no-remnants) and V(corosync-not-running). They cover what C(PVE::Cluster::Setup::assert_joinable) of pve-cluster looks at, and what it does not."
+  - >-
+    The checks cover what C(PVE::Cluster::Setup::assert_joinable) of pve-cluster looks at, and what it does not. Some
+    compare this node with others, by the facts in O(nodes[].info): those that are not known are left out.
+  - Check V(running-as-root) (error). The module runs as root.
+  - Check V(pve-installed) (error). Proxmox VE is installed.
+  - Check V(pve-version-supported) (error). Its version is 7, 8 or 9.
+  - Check V(packages-installed) (error). The packages that O(packages) asks for are installed.
+  - Check V(files-current) (error). The files that O(files) asks for have the wanted content.
+  - Check V(pmxcfs-running) (error). The cluster file system is mounted on C(/etc/pve).
+  - Check V(disks-writable) (error). No file system that Proxmox VE writes to is mounted read-only.
+  - Check V(disk-space) (error). There are 100 MiB left for the database and the logs; less than 1 GiB is a warning.
+  - >-
+    Check V(no-pending-upgrade) (error). All packages are configured; repositories of a newer Debian than the node's are
+    a warning.
+  - Check V(repositories) (info). A package repository of Proxmox VE is in use.
+  - Check V(subscription) (info). The node has a subscription where its repositories need one.
+  - >-
+    Check V(time-synchronised) (error). The clock follows a reference, by chrony, timesyncd or another service that
+    tells the kernel.
+  - Check V(time-source-reachable) (warning). chrony follows a source that answers.
+  - >-
+    Check V(clock-agrees) (error). The clock is less than 300 seconds, the grace of tickets, from those of other nodes'
+    APIs; 1 second and more is a warning.
+  - Check V(cluster-name-valid) (error). The cluster's name is one that Proxmox VE takes.
+  - >-
+    Check V(inventory-consistent) (error). Names, node ids and addresses of the nodes are unique, and all have the same
+    links.
+  - Check V(node-name-matches) (error). The node's host name is the name the inventory has for it.
+  - Check V(hostname-kept) (error). The host name is still the same after a boot.
+  - >-
+    Check V(local-directory-own) (error). C(/etc/pve/local) is the directory of this node's name, not of one it had
+    before.
+  - Check V(machine-id-unique) (error). No other node has the same C(/etc/machine-id), as copies of one disk have.
+  - Check V(addresses-unique) (error). No other node has this node's name or one of its addresses.
+  - >-
+    Check V(own-name-resolves) (error). The node's own name resolves to an address of its own that is no loopback
+    address (127.0.1.1).
+  - Check V(names-resolve) (error). On this node every node's name resolves to the address the inventory says.
+  - Check V(known-hosts-agree) (warning). No file of known hosts has another ssh host key of a node than the one it has.
+  - >-
+    Check V(sshd-lets-root-in) (error). sshd lets root in with a key; a warning where the method of joining does not
+    need it.
+  - Check V(bridge-up) (error). The bridges are there and up.
+  - >-
+    Check V(links-local) (error). The addresses of the node's links are addresses of its interfaces: C(pvecm create)
+    takes others, and leaves a cluster that nobody can reach.
+  - Check V(link-interfaces) (error). The interfaces of the links are up; two links on one interface are a warning.
+  - Check V(link-networks) (warning). On each link all nodes are in one network, and each link has a network of its own.
+  - Check V(link-mtu) (warning). All nodes have the same MTU on a link.
+  - Check V(bonds-suit) (warning). Bonds below links have a mode that corosync gets on with, and LACP the fast rate.
+  - Check V(corosync-ports-free) (error). No other program has the UDP ports of the links.
+  - >-
+    Check V(firewall-open) (error). The rules of sddc.pve.node_prepare that open the cluster's ports are in force and
+    come back after a boot; skipped where they are not installed and O(only) does not name the check.
+  - >-
+    Check V(packet-filter-open) (error). nftables and iptables of this node let in ssh, the API and each link's UDP port
+    from the other nodes; SPICE, rpcbind, consoles and migration are a warning.
+  - >-
+    Check V(pve-firewall-open) (error). pve-firewall, if it is on, opens the UDP port of each link: its own rule opens
+    those of link 0 only.
+  - Check V(peer-ports-reachable) (error). The TCP ports are reachable on every other node.
+  - Check V(versions-match) (error). All nodes have the same major version of Proxmox VE.
+  - >-
+    Check V(package-versions-match) (warning). All nodes have the same versions of pve-manager, pve-cluster and
+    corosync.
+  - >-
+    Check V(certificate-valid) (error). The node's certificate has its name, is of its key and of the authority in
+    C(/etc/pve), and has not ended; less than 30 days are a warning.
+  - Check V(authkey-fits) (error). corosync's key on a member has a size that corosync takes.
+  - "Check V(no-qdevice) (error). The cluster has no quorum device: nobody can join beside one."
+  - Check V(ha-quiet) (warning). High availability is not active on who admits others, and not set up on who joins.
+  - Check V(no-replication) (warning). A node that joins has no replication jobs, which joining would replace.
+  - >-
+    Check V(root-without-second-factor) (error). root@pam of who lets others in has no second factor where O(method)
+    gives a password.
+  - Check V(not-in-foreign-cluster) (error, guards data). The node is in no other cluster than the wanted one.
+  - >-
+    Check V(no-name-clash) (error, guards data). No member of the cluster has this node's name or one of its addresses
+    and is another machine.
+  - >-
+    Check V(no-guests) (error, guards data). A node that joins has no guests: joining replaces its C(/etc/pve), and with
+    it their configuration.
+  - Check V(no-remnants) (error). Nothing is left of an earlier cluster or of a join that did not end.
+  - Check V(corosync-not-running) (error). corosync does not run on a node that is in no cluster.
 seealso:
   - module: sddc.pve.pve_cluster_plan
     description: Decides who creates and who joins.
@@ -236,7 +348,9 @@ checks:
       type: str
     status:
       description:
-        - V(passed), V(failed), V(ignored) (failed, and the task said to ignore it), V(could_not_check) (what it looks at could not be read) or V(skipped) (does not apply).
+        - >-
+          V(passed), V(failed), V(ignored) (failed, and the task said to ignore it), V(could_not_check) (what it looks
+          at could not be read) or V(skipped) (does not apply).
       returned: always
       type: str
     finding:

@@ -42,10 +42,14 @@ PLAIN_PATH = re.compile(r"(~[\w.-]*)?((?:/[\w.@%+=:,-]+)*)/?")
 # $d is the cache: another one where the first is somebody else's, such as root's in the home of a user (sudo
 # without -H) or a shared remote_tmp.
 LOCATE = 'd={base}/sddc.pve-{digest}; if [ -e "$d" ] && [ ! -O "$d" ]; then d="$d-$(id -u)"; fi'
+# Size, time and mode of a copy. The time is set to one that follows from the content, so a copy that was cut
+# short or written over is known by a look; a checksum would cost a tenth of a task, every time.
+LOOK = '$(stat -c %s.%Y.%a "$d/pve" 2>/dev/null)'
 # Standard input is drained, or ssh would complain about a broken pipe.
 RUN = (
-    LOCATE + '; if [ -O "$d" ] && [ ! -L "$d" ] && [ -x "$d/pve" ]; then {environment} "$d/pve" -; '
-    'else cat >/dev/null; echo "MISSING $(uname -s) $(uname -m)"; exit {missing}; fi'
+    LOCATE + '; if [ -O "$d" ] && [ ! -L "$d" ] && [ -O "$d/pve" ] && [ -x "$d/pve" ]; '
+    'then case "' + LOOK + '" in {whole}) {environment} "$d/pve" -; exit;; esac; fi; '
+    'cat >/dev/null; echo "MISSING $(uname -s) $(uname -m)"; exit {missing}'
 )
 # Standard input is the binary and then the arguments. What was copied is checked, made durable, then renamed:
 # whoever looks sees a whole binary or none. The newest caches are kept, other controllers' among them.
@@ -56,11 +60,12 @@ UPLOAD = (
     '[ -O "$d" ] && [ ! -L "$d" ] && [ -d "$d" ] '
     '|| refuse "$d is not a directory of the user $(id -un): remove it, or set ansible_remote_tmp"; '
     't=$(mktemp "$d/pve.XXXXXX") || refuse "cannot write below $d"; '
-    'if head -c {size} >"$t" && [ "$(sha256sum <"$t")" = "{checksum}  -" ] && chmod 700 "$t" && sync "$t" '
-    '&& mv -f "$t" "$d/pve"; then :; else rm -f "$t"; refuse "the binary did not arrive whole in $d"; fi; '
+    'if head -c {size} >"$t" && [ "$(sha256sum <"$t")" = "{checksum}  -" ] && chmod 700 "$t" '
+    '&& touch -d @{time} "$t" && sync "$t" && mv -f "$t" "$d/pve"; then :; '
+    'else rm -f "$t"; refuse "the binary did not arrive whole in $d"; fi; '
     "ls -dt {base}/sddc.pve-* 2>/dev/null | tail -n +{keep} | while read -r old; do "
     'if [ "$old" != "$d" ] && [ -O "$old" ] && [ ! -L "$old" ]; then rm -rf "$old"; fi; done; '
-    'find "$d" -name "pve.*" -mmin +60 -delete; '
+    'find "$d" -name "pve.*" -cmin +60 -delete; '
     '{environment} "$d/pve" -'
 )
 KEPT_CACHES = 4
@@ -74,13 +79,33 @@ def shipped_binaries() -> dict[str, Path]:
 
 
 @functools.cache
+def checksums() -> dict[str, str]:
+    """Return the SHA-256 of the binary for each machine type."""
+    return {
+        machine: hashlib.sha256(path.read_bytes()).hexdigest() for machine, path in shipped_binaries().items()
+    }
+
+
+@functools.cache
 def digest() -> str:
     """Return the name that all shipped binaries together have on a host."""
-    sums = [
-        f"{machine} {hashlib.sha256(path.read_bytes()).hexdigest()}"
-        for machine, path in shipped_binaries().items()
-    ]
+    sums = [f"{machine} {checksum}" for machine, checksum in checksums().items()]
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:16]
+
+
+def time_of(checksum: str) -> int:
+    """Return the modification time that a copy with this content is given, some day before 1979."""
+    return int(checksum[:7], 16)
+
+
+@functools.cache
+def whole() -> str:
+    """Return what a look at a whole copy shows, as a pattern of the shell."""
+    looks = [
+        f"{shipped_binaries()[machine].stat().st_size}.{time_of(checksum)}.700"
+        for machine, checksum in checksums().items()
+    ]
+    return "|".join(looks)
 
 
 def shell_path(remote_tmp: str) -> str | None:
@@ -101,6 +126,7 @@ class BinaryAction(ActionBase):  # type: ignore[misc]
         """Compute the digest once: core loads the plugin before it forks a worker for each host."""
         super().__init_subclass__()
         digest()
+        whole()
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run the module named like the task's action."""
@@ -138,15 +164,18 @@ class BinaryAction(ActionBase):  # type: ignore[misc]
         payload = json.dumps(arguments, cls=encoder).encode()
         words = {"base": base, "digest": digest(), "environment": self._compute_environment_string()}
 
-        answer = self._low_level_execute_command(RUN.format(missing=MISSING, **words), in_data=payload)
+        run = RUN.format(missing=MISSING, whole=whole(), **words)
+        answer = self._low_level_execute_command(run, in_data=payload)
         if "you must have a tty" in answer["stderr"]:
             return None
         if answer["rc"] == MISSING or answer["rc"] in NOT_STARTED:
             binary = self._binary_for(answer)
+            checksum = hashlib.sha256(binary).hexdigest()
             upload = UPLOAD.format(
                 refused=REFUSED,
                 size=len(binary),
-                checksum=hashlib.sha256(binary).hexdigest(),
+                checksum=checksum,
+                time=time_of(checksum),
                 keep=KEPT_CACHES + 1,
                 **words,
             )

@@ -44,7 +44,11 @@ def shipped(tmp_path, monkeypatch):
     binary.write_bytes(MODULE)
     monkeypatch.setattr(_binary, "shipped_binaries", lambda: {os.uname().machine: binary})
     monkeypatch.setattr(_binary, "digest", lambda: "0123456789abcdef")
-    return binary
+    for cached in (_binary.checksums, _binary.whole):
+        cached.cache_clear()
+    yield binary
+    for cached in (_binary.checksums, _binary.whole):
+        cached.cache_clear()
 
 
 @pytest.fixture
@@ -153,12 +157,40 @@ def test_a_binary_that_arrives_short_is_not_kept(host, action, monkeypatch):
     assert not list(cache.iterdir())
 
 
-def test_a_damaged_copy_is_sent_anew(host, action):
+def cut_short(copy):
+    os.truncate(copy, 40)
+
+
+def written_over(copy):
+    copy.write_bytes(b"#!/bin/sh\necho '{\"tampered\": true}'".ljust(len(MODULE), b"\n"))
+
+
+def one_byte_changed(copy):
+    content = bytearray(copy.read_bytes())
+    content[-2] ^= 1
+    copy.write_bytes(content)
+
+
+def no_program(copy):
+    copy.write_bytes(b"\x7fELF and nothing more")
+
+
+def for_others_to_write(copy):
+    copy.chmod(0o777)
+
+
+@pytest.mark.parametrize("harm", [cut_short, written_over, one_byte_changed, no_program, for_others_to_write])
+def test_a_copy_that_is_not_as_it_was_sent_is_sent_anew_and_not_run(host, action, harm):
     action.run(task_vars={})
     [cache] = host.caches()
-    (cache / "pve").write_bytes(b"\x7fELF and nothing more")
-    assert action.run(task_vars={})["arguments"]
+    harm(cache / "pve")
+    result = action.run(task_vars={})
+    assert result["arguments"]
+    assert "tampered" not in result
+    assert len(host.commands) == 4
     assert (cache / "pve").read_bytes() == MODULE
+    action.run(task_vars={})
+    assert len(host.commands) == 5
 
 
 def test_only_the_newest_caches_stay(host, action):
