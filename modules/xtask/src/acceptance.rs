@@ -2,11 +2,18 @@
 //! other tools than our own modules. This file owns the list and its running.
 
 mod access;
+mod controllers;
+mod credentials;
+mod delivery;
+mod examples;
 mod form;
+mod health;
+mod passwords;
 mod play;
 mod refusals;
 mod scene;
 mod secrets;
+mod waves;
 
 use std::time::Instant;
 
@@ -16,6 +23,13 @@ use crate::project::Project;
 use crate::test::clock;
 use crate::{stage, venv};
 use scene::Scene;
+
+/// A controller in a container beside the nodes.
+#[derive(Clone)]
+struct Container {
+    /// Where its Python packages are.
+    packages: std::path::PathBuf,
+}
 
 /// A promise and its proof.
 struct Scenario {
@@ -27,6 +41,24 @@ struct Scenario {
 }
 
 const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "delivery",
+        what: "the same result by every way a module can come",
+        is_long: false,
+        run: delivery::both_ways,
+    },
+    Scenario {
+        name: "delivery-every-way",
+        what: "the same with and without pipelining",
+        is_long: true,
+        run: delivery::every_way,
+    },
+    Scenario {
+        name: "delivery-cache",
+        what: "the same result from every state of the kept binary",
+        is_long: true,
+        run: delivery::every_cache,
+    },
     Scenario {
         name: "check-mode",
         what: "--check --diff shows the plan and touches nothing",
@@ -44,6 +76,18 @@ const SCENARIOS: &[Scenario] = &[
         what: "a node added to the inventory joins, nobody else changes",
         is_long: true,
         run: form::fourth,
+    },
+    Scenario {
+        name: "waves",
+        what: "five nodes in waves cost quorum at the second only, a wave that fails is taken back",
+        is_long: true,
+        run: waves::five,
+    },
+    Scenario {
+        name: "health",
+        what: "check.yml names a stopped node, a cut link, a frozen clock, a foreign certificate, another corosync.conf",
+        is_long: true,
+        run: health::faults_are_named,
     },
     Scenario {
         name: "never-two",
@@ -82,10 +126,82 @@ const SCENARIOS: &[Scenario] = &[
         run: access::join_is_killed,
     },
     Scenario {
+        name: "ticket",
+        what: "tickets join where root has a second factor and no password",
+        is_long: true,
+        run: credentials::ticket,
+    },
+    Scenario {
+        name: "auto",
+        what: "temporary passwords join, and go by themselves",
+        is_long: true,
+        run: passwords::auto,
+    },
+    Scenario {
+        name: "odd-passwords",
+        what: "a password may hold anything, at a terminal too",
+        is_long: true,
+        run: passwords::odd,
+    },
+    Scenario {
+        name: "token",
+        what: "tokens join, also without a controller, and leave nothing",
+        is_long: false,
+        run: credentials::token,
+    },
+    Scenario {
+        name: "token-attacks",
+        what: "a token serves one node, once, in time, for a join only",
+        is_long: true,
+        run: credentials::token_attacks,
+    },
+    Scenario {
+        name: "terminated",
+        what: "a module that is told to end says so, its operation goes on",
+        is_long: true,
+        run: access::module_is_terminated,
+    },
+    Scenario {
+        name: "reset",
+        what: "a cluster taken apart leaves nodes that form one again",
+        is_long: true,
+        run: form::reset,
+    },
+    Scenario {
+        name: "full-disk",
+        what: "a join that finds no room is undone, the next run joins",
+        is_long: true,
+        run: access::disk_is_full,
+    },
+    Scenario {
         name: "secrets",
         what: "no secret in output, journal, processes or files",
         is_long: false,
         run: secrets::nowhere,
+    },
+    Scenario {
+        name: "examples",
+        what: "every example plays, by the collection and from a role's library/",
+        is_long: false,
+        run: examples::all,
+    },
+    Scenario {
+        name: "installed",
+        what: "sddc.pve.site plays from the installed tarball",
+        is_long: false,
+        run: controllers::installed,
+    },
+    Scenario {
+        name: "runner",
+        what: "site.yml plays by ansible-runner: transmit, worker, process",
+        is_long: true,
+        run: controllers::runner,
+    },
+    Scenario {
+        name: "newer-cores",
+        what: "newer versions of ansible-core, Debian 13 as controller",
+        is_long: true,
+        run: controllers::newer_cores,
     },
 ];
 

@@ -43,7 +43,8 @@ cargo xtask lab COMMAND
   snapshot NODE             files of /etc and /root/.ssh with mode, owner and content's hash, to compare
   selftest                  prove nodes, networks, corosync and faults (makes the nodes anew)
 
-Nodes are pve1, pve2, … on 10.88.0.11, … (link 0) and 10.89.0.11, … (link 1). up, add, reset
+Nodes are pve1, pve2, … on 10.88.0.11, … (link 0) and 10.89.0.11, … (link 1); with SDDC_PVE_LAB=1 a second lab
+runs beside them on 10.90.0.11 and 10.91.0.11, and so on to 9. up, add, reset
 and selftest take --emulator FILE in place of building pve-lab. Key, known hosts and inventory are under target/lab.
 ";
 

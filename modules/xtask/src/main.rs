@@ -3,12 +3,15 @@
 //! `tool` (programs that must be installed).
 
 mod acceptance;
+mod bench;
 mod build;
 mod command;
 mod demo;
 mod docs;
 mod elf;
+mod formation;
 mod lab;
+mod manual;
 mod measure;
 mod oracle;
 mod project;
@@ -36,9 +39,12 @@ cargo xtask COMMAND
 
   build [--target TRIPLE]   the static binary `pve`, its size and linkage checked
   docs [--check]            documentation files and action stubs from the modules' SPECs
+  manual [--check]          what ansible-doc shows of every module and role, written down
   stage [--target TRIPLE]…  the installable collection under target/collections
   venv                      ansible-core, Molecule and the linters under target/venv
   tidy                      the invariants that a look at the sources can decide
+  formation [--write]       the table of BENCHMARKS.md of clusters formed one by one and in waves
+  bench [--write [ROUNDS]]  what a task costs by each way a module can come: BENCHMARKS.md
   measure [--write]         the README's table of durations and sizes, measured in the lab
 ";
 
@@ -61,14 +67,17 @@ fn run(args: &[String]) -> Result<()> {
     let project = Project::locate()?;
     match name {
         "acceptance" => acceptance::run(&project, rest),
+        "bench" => bench::run(&project, rest),
         "build" => build::run(&project, rest),
         "demo" => demo::run(&project, rest),
+        "formation" => formation::run(&project, rest),
         "measure" => measure::run(&project, rest),
         "docs" => docs::run(&project, rest),
         "stage" => stage::run(&project, rest),
         "venv" => venv::run(&project, rest),
         "lab" => lab::run(&project, rest),
         "test" => test::run(&project, rest),
+        "manual" => manual::run(&project, rest),
         "layer" => test::run_one(&project, rest),
         "tidy" => tidy::run(&project, rest),
         "help" | "--help" | "-h" => {

@@ -6,6 +6,7 @@ mod collection;
 mod layers;
 mod record;
 mod roles;
+mod sanity;
 mod tally;
 
 use std::fs::{self, File};
@@ -23,6 +24,9 @@ use tally::Tally;
 
 /// Seconds that a layer has after its deadline to put its things away.
 const GRACE: &str = "60";
+
+/// How much longer the long form of a layer may take.
+const LONGER: u32 = 5;
 
 /// How a layer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,17 +110,11 @@ fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path
         std::io::stdout().flush()?;
     }
     let start = Instant::now();
+    let deadline = if choice.is_full { layer.deadline * LONGER } else { layer.deadline };
     // Our own executable by way of our process: cargo may replace the file while the layers run.
     // timeout leads a process group of its own: when we are interrupted, setpriv has it end with us.
     let status = Cmd::new("setpriv")
-        .args([
-            "--pdeathsig",
-            "TERM",
-            "timeout",
-            "--kill-after",
-            GRACE,
-            &layer.deadline.as_secs().to_string(),
-        ])
+        .args(["--pdeathsig", "TERM", "timeout", "--kill-after", GRACE, &deadline.as_secs().to_string()])
         .arg(format!("/proc/{}/exe", std::process::id()))
         .arg("layer")
         .args(choice.is_full.then_some("--full"))
@@ -130,7 +128,7 @@ fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path
     let said = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
     let elapsed = start.elapsed();
     let detail = match status.code() {
-        Some(124 | 137) => format!("not done after {}", clock(layer.deadline)),
+        Some(124 | 137) => format!("not done after {}", clock(deadline)),
         Some(0) => tally::summary(&said),
         _ => Tally::read(&said).to_string(),
     };

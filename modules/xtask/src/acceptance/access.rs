@@ -15,6 +15,7 @@ use crate::command::Cmd;
 use crate::lab::{LINKS, Node};
 
 const UNIT: &str = "sddc-pve-operation.service";
+const CLUSTER: &str = "sddc-cluster";
 
 /// Keys that only the joiner authorises let in before, during and after a join that succeeds and one that fails,
 /// and let in nowhere else.
@@ -52,8 +53,9 @@ pub fn keys_survive(scene: &Scene<'_>) -> Result<()> {
     ensure!(lets_in(scene, &key, joiner), "the key does not work after the failed join");
     let seen = scene.sh(member, "corosync-quorumtool -s | grep Quorate:")?;
     ensure!(seen.contains("Yes"), "the cluster lost quorum over a failed join: {seen}");
-    // What node_prepare did to the joiner is no part of the join.
+    // What node_prepare did to the joiner is no part of the join, and what turns over the audit trail stays with it.
     let prepared = [
+        "/etc/logrotate.d/sddc-pve",
         "/etc/hosts",
         "/etc/ssh/ssh_known_hosts",
         "/etc/systemd",
@@ -72,12 +74,16 @@ pub fn controller_dies(scene: &Scene<'_>) -> Result<()> {
     let nodes = scene.fresh(3)?;
     let joiner = nodes[1];
     scene.lab.slow(joiner, Some("3"))?;
+    // Told apart from what else plays on this machine.
+    let mark = format!("controller={}", scene.dir().display());
     let outcome = thread::scope(|threads| {
-        let play = threads.spawn(|| scene.play("site.yml", "dies").run());
+        let play = threads.spawn(|| scene.play("site.yml", "dies").args(["-e", &mark]).run());
         let begun = await_operation(scene, joiner, "join");
         // All of it: the controller's processes and the connections they hold.
-        Cmd::new("pkill").args(["-KILL", "-f", "ansible-playbook -i .*/lab/inventory.ini"]).succeeds();
-        Cmd::new("pkill").args(["-KILL", "-f", "ssh.*10\\.88\\.0\\.1[0-9]"]).succeeds();
+        Cmd::new("pkill").args(["-KILL", "-f", &mark]).succeeds();
+        for node in &nodes {
+            Cmd::new("pkill").args(["-KILL", "-f", &format!("ssh.*{}", node.address(LINKS[0]))]).succeeds();
+        }
         let run = play.join().map_err(|_| anyhow!("the play's thread panicked"))??;
         begun.map(|()| run)
     })?;
@@ -111,6 +117,68 @@ pub fn join_is_killed(scene: &Scene<'_>) -> Result<()> {
     })?;
     scene.lab.slow(joiner, None)?;
     scene.site("after-kill", &[])?;
+    scene.healthy(&nodes)
+}
+
+/// The module itself is told to end while its operation runs: it says so in one JSON object, the operation goes on,
+/// and the next run attaches to it.
+pub fn module_is_terminated(scene: &Scene<'_>) -> Result<()> {
+    let node = scene.fresh(2)?[0];
+    let look = serde_json::json!({});
+    scene.task("keep-the-binary", node, "pve_cluster_info", &look, &[])?;
+    for (signal, name) in [("TERM", "SIGTERM"), ("HUP", "SIGHUP")] {
+        scene.lab.slow(node, Some("3"))?;
+        scene.sh(node, &TERMINATED.replace("SIGNAL", signal))?;
+        let said = scene.sh(node, "cat /root/said; test ! -s /root/errors")?;
+        let result: serde_json::Value =
+            serde_json::from_str(&said).map_err(|error| anyhow!("not one JSON object: {error}: {said:?}"))?;
+        ensure!(result["failed"] == true, "the interrupted module does not say that it failed: {said}");
+        let msg = result["msg"].as_str().unwrap_or_default();
+        ensure!(msg.contains(name), "the failure does not name {name}: {msg}");
+        let state = scene.sh(node, &format!("systemctl is-active {UNIT} || true"))?;
+        ensure!(state.trim().starts_with("activ"), "the operation ended with its module: {state}");
+        scene.lab.slow(node, None)?;
+        let create = serde_json::json!({ "cluster_name": CLUSTER });
+        let again = scene.task("create-again", node, "pve_cluster_create", &create, &[])?;
+        ensure!(again.is_success, "the next run fails: {}", again.messages());
+        let quorum = scene.sh(node, "corosync-quorumtool -s | grep Quorate:")?;
+        ensure!(quorum.contains("Yes"), "the cluster is not quorate: {quorum}");
+        same("config_version", &1, &scene.config_version(node)?)?;
+        scene.lab.reset(&[node])?;
+        scene.task("keep-the-binary", node, "pve_cluster_info", &look, &[])?;
+    }
+    Ok(())
+}
+
+/// Starts the kept binary, waits until its operation runs, and signals the module alone.
+const TERMINATED: &str = r#"
+    program=$(echo /root/.ansible/tmp/sddc.pve-*/pve)
+    echo '{"cluster_name": "sddc-cluster", "_ansible_module_name": "pve_cluster_create"}' |
+        "$program" - >/root/said 2>/root/errors & module=$!
+    for i in $(seq 300); do
+        systemctl is-active --quiet sddc-pve-operation.service && break
+        sleep 0.1
+    done
+    kill -SIGNAL $module
+    ! wait $module"#;
+
+/// There is no room for corosync's files on the joiner: it stays as it was, the cluster counts on it no longer, and
+/// the next run joins it.
+pub fn disk_is_full(scene: &Scene<'_>) -> Result<()> {
+    let nodes = scene.fresh(3)?;
+    let (member, joiner) = (nodes[0], nodes[2]);
+    scene.sh(joiner, "mount -t tmpfs -o size=4k,mode=755 tmpfs /etc/corosync")?;
+    let run = scene.play("site.yml", "full").run()?;
+    ensure!(!run.is_success, "the join succeeded without room for its files");
+    ensure!(run.messages().contains("No space left"), "the failure does not say why: {}", run.messages());
+    let left =
+        scene.sh(joiner, "find /etc/corosync -type f; systemctl is-active corosync pve-cluster || true")?;
+    same("what the failed join left", &"inactive\nactive\n".to_owned(), &left)?;
+    scene.healthy(&nodes[..2])?;
+    let listed = scene.sh(member, "cat /etc/pve/corosync.conf")?;
+    ensure!(!listed.contains("pve3"), "the cluster still lists pve3: {listed}");
+    scene.sh(joiner, "umount /etc/corosync")?;
+    scene.site("room-again", &[])?;
     scene.healthy(&nodes)
 }
 

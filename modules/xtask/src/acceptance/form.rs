@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use super::scene::{Scene, same};
-use crate::lab::Node;
+use crate::lab::{LINKS, Node};
 
 /// Notes whether a node is quorate, several times a second, until its flag is gone.
 const WATCH: &str =
@@ -23,7 +23,7 @@ pub fn fresh(scene: &Scene<'_>) -> Result<()> {
     same("config_version on each node", &vec![3; 3], &versions)?;
     let formed = |task: &str| first.changed.iter().filter(|line| line.ends_with(task)).count();
     same("creations", &1, &formed("Create the cluster"))?;
-    same("admissions", &2, &formed("Admit the node to the cluster"))?;
+    same("admissions", &2, &formed("Admit the nodes to the cluster"))?;
     same("joins", &2, &formed("Join the cluster"))?;
 
     let again = scene.site("again", &[])?;
@@ -47,7 +47,9 @@ pub fn check_mode(scene: &Scene<'_>) -> Result<()> {
     scene.still(&before)?;
     let left_after: Vec<String> = nodes.iter().map(traces).collect::<Result<_>>()?;
     same("files of ours", &left_before, &left_after)?;
-    for word in ["create", "join", "config_version", "ring0_addr: 10.88.0.12", "ring1_addr: 10.89.0.13"] {
+    let ring0 = format!("ring0_addr: {}", nodes[1].address(LINKS[0]));
+    let ring1 = format!("ring1_addr: {}", nodes[2].address(LINKS[1]));
+    for word in ["create", "join", "config_version", &ring0, &ring1] {
         ensure!(run.output.contains(word), "the check run does not show {word:?}");
     }
     let would = |task: &str| run.changed.iter().filter(|line| line.ends_with(task)).count();
@@ -68,6 +70,11 @@ pub fn fourth(scene: &Scene<'_>) -> Result<()> {
     let version = scene.config_version(members[0])?;
     scene.lab.up(4)?;
     let all = Node::first(4);
+    let before = scene.untouched(&all)?;
+    let foretold = scene.site("fourth-check", &["--check", "--diff"])?;
+    scene.still(&before)?;
+    let joins = foretold.changed.iter().filter(|line| line.ends_with("Join the cluster")).count();
+    same("joins foretold", &1, &joins)?;
     for node in &members {
         scene.sh(*node, &format!("touch {WATCHING}; setsid sh -c '{WATCH}' </dev/null >/dev/null 2>&1 &"))?;
     }
@@ -84,6 +91,53 @@ pub fn fourth(scene: &Scene<'_>) -> Result<()> {
     same("changes of nodes that were members", &Vec::new(), &strangers)?;
     let again = scene.site("fourth-again", &[])?;
     same("changes of the second run", &Vec::<String>::new(), &again.changed)
+}
+
+/// A cluster is taken apart whole or not at all, and its nodes form one again at once.
+pub fn reset(scene: &Scene<'_>) -> Result<()> {
+    let nodes = scene.formed(3)?;
+    let before = scene.untouched(&nodes)?;
+    let play = |label: &str, args: &[&str]| scene.play("reset.yml", label).args(args.iter().copied()).run();
+    let confirm = ["-e", "pve_reset_confirm=sddc-cluster"];
+    let guest = "/etc/pve/nodes/pve2/qemu-server/107.conf";
+    let refusals: [(&str, &[&str], &str); 3] = [
+        ("no-confirm", &[], "pve_reset_confirm"),
+        ("other-name", &["-e", "pve_reset_confirm=prod"], "confirm says"),
+        ("limit", &[confirm[0], confirm[1], "--limit", "pve1,pve3"], "pve2"),
+    ];
+    for (label, args, word) in refusals {
+        let run = play(label, args)?;
+        ensure!(!run.is_success && run.output.contains(word), "{label}: not refused with {word:?}");
+        scene.still(&before)?;
+    }
+    scene.sh(nodes[1], &format!("echo 'memory: 512' >{guest}"))?;
+    let run = play("guest", &confirm)?;
+    ensure!(!run.is_success && run.output.contains("107"), "a node with a guest was not refused");
+    scene.sh(nodes[1], &format!("rm {guest}"))?;
+    play("check", &[confirm[0], confirm[1], "--check", "--diff"])?;
+    scene.still(&before)?;
+
+    let run = play("reset", &confirm)?;
+    ensure!(run.is_success, "the reset failed: {}", run.messages());
+    for node in &nodes {
+        let left = scene.sh(
+            *node,
+            "ls /etc/pve/corosync.conf /etc/corosync/* /var/lib/corosync/* 2>/dev/null; ls /etc/pve/nodes; \
+             systemctl is-active corosync; grep -o 'root@pve.*' /etc/pve/priv/authorized_keys",
+        );
+        let left: Vec<String> = left?
+            .lines()
+            .map(str::to_owned)
+            .filter(|line| line.starts_with('/') || line.contains("pve"))
+            .collect();
+        same("what is left", &vec![node.name(), format!("root@{node}")], &left)?;
+        let said = scene.lab.exec(*node, &["pvecm", "status"])?;
+        same("exit status of pvecm status", &Some(2), &said.status.code())?;
+    }
+    let again = play("reset-again", &confirm)?;
+    same("changes of the second reset", &Vec::<String>::new(), &again.changed)?;
+    scene.site("form-again", &[])?;
+    scene.healthy(&nodes)
 }
 
 /// Part of the inventory, or a host that is down, never leads to a cluster of its own.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+use super::{Container, controllers};
 use crate::command::Cmd;
 use crate::project::Project;
 use crate::venv;
@@ -17,6 +18,8 @@ pub struct Play<'a> {
     project: &'a Project,
     playbook: PathBuf,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
+    container: Option<Container>,
     log: PathBuf,
 }
 
@@ -38,7 +41,14 @@ pub struct Run {
 impl<'a> Play<'a> {
     /// A playbook of the project over the lab's inventory; what it prints goes to `log`.
     pub fn new(project: &'a Project, playbook: impl Into<PathBuf>, log: PathBuf) -> Play<'a> {
-        Play { project, playbook: playbook.into(), args: Vec::new(), log }
+        Play {
+            project,
+            playbook: playbook.into(),
+            args: Vec::new(),
+            environment: Vec::new(),
+            container: None,
+            log,
+        }
     }
 
     /// Further arguments.
@@ -47,18 +57,39 @@ impl<'a> Play<'a> {
         self
     }
 
+    /// A variable of the controller's environment.
+    pub fn env(mut self, name: &str, value: &str) -> Play<'a> {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Played by a container in place of this machine.
+    pub fn by(mut self, container: Option<Container>) -> Play<'a> {
+        self.container = container;
+        self
+    }
+
     /// The command, for a scenario that starts it itself.
-    pub fn command(&self) -> Cmd {
-        venv::program(self.project, "ansible-playbook")
-            .arg("-i")
-            .arg(self.project.lab_inventory())
-            .arg(&self.playbook)
-            .args(&self.args)
-            .env("ANSIBLE_NOCOLOR", "1")
-            .env("ANSIBLE_FORCE_COLOR", "0")
-            .env("ANSIBLE_DEPRECATION_WARNINGS", "0")
-            .env("ANSIBLE_CALLBACK_RESULT_FORMAT", "json")
-            .dir(self.project.root())
+    pub fn command(&self) -> Result<Cmd> {
+        let own = [
+            ("ANSIBLE_NOCOLOR", "1"),
+            ("ANSIBLE_FORCE_COLOR", "0"),
+            ("ANSIBLE_DEPRECATION_WARNINGS", "0"),
+            ("ANSIBLE_CALLBACK_RESULT_FORMAT", "json"),
+        ];
+        let mut environment: Vec<(String, String)> =
+            own.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        environment.extend(self.environment.iter().cloned());
+        let cmd = match &self.container {
+            Some(container) => controllers::docker(container, self.project, &environment)?,
+            None => environment
+                .iter()
+                .fold(venv::program(self.project, "ansible-playbook"), |cmd, (name, value)| {
+                    cmd.env(name, value)
+                }),
+        };
+        let cmd = cmd.arg("-i").arg(self.project.lab_inventory()).arg(&self.playbook).args(&self.args);
+        Ok(cmd.dir(self.project.root()))
     }
 
     /// Plays it to its end.
@@ -68,7 +99,7 @@ impl<'a> Play<'a> {
             fs::create_dir_all(dir).with_context(|| format!("can't make {}", dir.display()))?;
         }
         let file = File::create(&self.log).with_context(|| format!("can't write {}", self.log.display()))?;
-        let status = self.command().log(&file)?;
+        let status = self.command()?.log(&file)?;
         let output = String::from_utf8_lossy(&fs::read(&self.log)?).into_owned();
         Ok(Run::read(output, status.success(), start.elapsed()))
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::{Value, json};
 
+use super::Container;
 use super::play::{Play, Run};
 use crate::lab::{Lab, Node};
 use crate::oracle;
@@ -26,6 +27,7 @@ pub struct Scene<'a> {
     /// The nodes.
     pub lab: Lab<'a>,
     name: &'static str,
+    container: Option<Container>,
 }
 
 /// The state of nodes that a refused operation must leave as it was.
@@ -39,13 +41,19 @@ pub struct Untouched {
 impl<'a> Scene<'a> {
     /// A scenario and where it keeps its logs.
     pub fn open(project: &'a Project, name: &'static str) -> Result<Scene<'a>> {
-        let scene = Scene { project, lab: Lab::open(project)?, name };
+        let scene = Scene { project, lab: Lab::open(project)?, name, container: None };
         let dir = scene.dir();
         if dir.exists() {
             fs::remove_dir_all(&dir).with_context(|| format!("can't empty {}", dir.display()))?;
         }
         fs::create_dir_all(&dir).with_context(|| format!("can't make {}", dir.display()))?;
         Ok(scene)
+    }
+
+    /// The same scenario, played by a container.
+    pub fn by(&self, container: Container) -> Result<Scene<'a>> {
+        let lab = Lab::open(self.project)?;
+        Ok(Scene { project: self.project, lab, name: self.name, container: Some(container) })
     }
 
     /// Where logs and generated files of this scenario go.
@@ -85,7 +93,8 @@ impl<'a> Scene<'a> {
 
     /// A play of a playbook of the project.
     pub fn play(&self, playbook: &str, label: &str) -> Play<'a> {
-        Play::new(self.project, format!("playbooks/{playbook}"), self.log(label))
+        let play = Play::new(self.project, format!("playbooks/{playbook}"), self.log(label));
+        play.by(self.container.clone())
     }
 
     /// site.yml, which must succeed.
@@ -106,9 +115,22 @@ impl<'a> Scene<'a> {
 
     /// A playbook made for this scenario. JSON is YAML.
     pub fn tasks(&self, label: &str, plays: Value, more: &[&str]) -> Result<Run> {
+        self.tasks_with(label, plays, more, &[])
+    }
+
+    /// The same, with variables of the controller's environment.
+    pub fn tasks_with(
+        &self,
+        label: &str,
+        plays: Value,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Run> {
         let path = self.dir().join(format!("{label}.yml"));
         fs::write(&path, serde_json::to_string_pretty(&plays)?)?;
-        Play::new(self.project, path, self.log(label)).args(more.iter().copied()).run()
+        let play = Play::new(self.project, path, self.log(label)).args(more.iter().copied());
+        let play = play.by(self.container.clone());
+        environment.iter().fold(play, |play, (name, value)| play.env(name, value)).run()
     }
 
     fn log(&self, label: &str) -> PathBuf {

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use anyhow::Result;
 
-use super::layout::PREFIX;
+use super::layout::prefix;
 use crate::command::Cmd;
 
 /// The docker client with these arguments.
@@ -31,7 +31,7 @@ pub const KEY_LABEL: &str = "sddc-pve.key";
 /// Every container of the lab.
 pub fn containers() -> Result<Vec<Container>> {
     let format = format!("{{{{.Names}}}}\t{{{{.State}}}}\t{{{{.Image}}}}\t{{{{.Label \"{KEY_LABEL}\"}}}}");
-    let filter = format!("name=^{PREFIX}");
+    let filter = format!("name=^{}", prefix());
     let listed = docker(["ps", "--all", "--no-trunc", "--filter", &filter, "--format", &format]).read()?;
     Ok(parse_containers(&listed))
 }
@@ -47,14 +47,14 @@ fn parse_containers(listed: &str) -> Vec<Container> {
 
 /// The names that a listing command (`network ls`, `volume ls`) gives for the lab.
 pub fn names(kind: &str) -> Result<Vec<String>> {
-    let filter = format!("name=^{PREFIX}");
+    let filter = format!("name=^{}", prefix());
     let listed = docker([kind, "ls", "--filter", &filter, "--format", "{{.Name}}"]).read()?;
     Ok(listed.lines().map(str::to_owned).collect())
 }
 
 /// The lab's images, as `repository:tag`.
 pub fn images() -> Result<Vec<String>> {
-    let reference = format!("reference={PREFIX}*");
+    let reference = format!("reference={}*", prefix());
     let listed = docker(["images", "--filter", &reference, "--format", "{{.Repository}}:{{.Tag}}"]).read()?;
     Ok(listed.lines().map(str::to_owned).collect())
 }

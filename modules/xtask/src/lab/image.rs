@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use sha2::{Digest, Sha256};
 
 use super::docker::{self, docker};
-use super::layout::PREFIX;
+use super::layout;
 use super::say;
 use crate::command::Cmd;
 use crate::project::Project;
@@ -31,6 +31,9 @@ const BASE_ARGS: &[&str] = &[
     "--dpkgopt=path-exclude=/usr/share/locale/*",
 ];
 
+/// The layer that labs share.
+const BASE: &str = "sddc-pve-base";
+
 /// How the machine's apt reaches its mirror must not stay in the image.
 const FORGET: &str = "--customize-hook=rm -f \"$1\"/etc/apt/apt.conf.d/99mmdebstrap \"$1\"/etc/apt/sources.list \
                       \"$1\"/etc/apt/sources.list.d/*";
@@ -43,11 +46,15 @@ pub fn build(project: &Project, emulator: Option<&Path>) -> Result<String> {
     };
     let recipe = project.path(RECIPE);
     let packages = packages(&recipe)?;
-    let base = format!("{PREFIX}base:{}", base_hash(&packages));
+    let base = format!("{BASE}:{}", base_hash(&packages));
     let context = project.lab().join("context");
     fs::create_dir_all(project.lab())?;
-    assemble(&recipe, &emulator)?.place(&context)?;
-    let image = format!("{PREFIX}node:{}", image_hash(&base, &recipe, &context)?);
+    let environment = project.lab().join("lab.env");
+    fs::write(&environment, layout::environment())?;
+    let mut tree = assemble(&recipe, &emulator)?;
+    tree.put_file("usr/lib/pve-lab/lab.env", &environment)?;
+    tree.place(&context)?;
+    let image = format!("{}node:{}", layout::prefix(), image_hash(&base, &recipe, &context)?);
     if !docker::exists("image", &image) {
         if !docker::exists("image", &base) {
             build_base(project, &base, &packages)?;

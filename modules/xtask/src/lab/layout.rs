@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use anyhow::{Error, Result, bail};
 
-/// What every object that the lab makes in Docker is named with.
-pub const PREFIX: &str = "sddc-pve-";
+/// The variable that numbers labs beside each other on one machine.
+const NUMBER: &str = "SDDC_PVE_LAB";
 /// Nodes of a lab that is not told how many.
 pub const DEFAULT_NODES: u8 = 3;
 /// Where the store that pmxcfs of all nodes works on is mounted.
@@ -18,6 +19,32 @@ pub const FAULTS_FILE: &str = "/var/lib/pve-lab/faults.json";
 /// The cluster that the lab's inventory asks for.
 pub const CLUSTER: &str = "sddc-cluster";
 
+/// Which of this machine's labs this is: 0 unless told. Each has networks, nodes and images of its own.
+fn number() -> u8 {
+    static LAB: OnceLock<u8> = OnceLock::new();
+    *LAB.get_or_init(|| match std::env::var(NUMBER) {
+        Ok(word) => match word.parse() {
+            Ok(number @ 0..=9) => number,
+            _ => panic!("{NUMBER}={word:?}: labs are numbered 0 to 9"),
+        },
+        Err(_) => 0,
+    })
+}
+
+/// What every object that the lab makes in Docker is named with.
+pub fn prefix() -> String {
+    match number() {
+        0 => "sddc-pve-".to_owned(),
+        other => format!("sddc-pve{other}-"),
+    }
+}
+
+/// What the nodes are told of their networks, as a shell reads it.
+pub fn environment() -> String {
+    let of = |link: Link| format!("LINK{}={}\n", link.0, link.range());
+    format!("{}DOMAIN=sddc.test\n", LINKS.map(of).concat())
+}
+
 /// One network; its number is the number of the corosync link that it carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Link(pub u8);
@@ -26,24 +53,34 @@ pub struct Link(pub u8);
 pub const LINKS: [Link; 2] = [Link(0), Link(1)];
 
 impl Link {
+    /// The first three numbers of its addresses.
+    fn range(self) -> String {
+        format!("10.{}.0", 88 + 2 * number() + self.0)
+    }
+
     /// Its Docker network.
     pub fn network(self) -> String {
-        format!("{PREFIX}net{}", self.0)
+        format!("{}net{}", prefix(), self.0)
     }
 
     /// Its bridge on this machine.
     pub fn bridge(self) -> String {
-        format!("{PREFIX}br{}", self.0)
+        format!("{}br{}", prefix(), self.0)
     }
 
     /// Its addresses.
     pub fn subnet(self) -> String {
-        format!("10.{}.0.0/24", 88 + self.0)
+        format!("{}.0/24", self.range())
     }
 
     /// This machine's address in it.
     pub fn gateway(self) -> String {
-        format!("10.{}.0.1", 88 + self.0)
+        format!("{}.1", self.range())
+    }
+
+    /// An address in it.
+    pub fn address(self, host: u8) -> String {
+        format!("{}.{host}", self.range())
     }
 
     /// The network card of a node that is plugged into it.
@@ -80,17 +117,17 @@ impl Node {
 
     /// Its container.
     pub fn container(self) -> String {
-        format!("{PREFIX}{}", self.name())
+        format!("{}{}", prefix(), self.name())
     }
 
     /// Its address on a link.
     pub fn address(self, link: Link) -> String {
-        format!("10.{}.0.{}", 88 + link.0, 10 + self.0)
+        link.address(10 + self.0)
     }
 
     /// The node that a container is.
     pub fn of_container(name: &str) -> Option<Node> {
-        name.strip_prefix(PREFIX)?.parse().ok()
+        name.strip_prefix(&prefix())?.parse().ok()
     }
 }
 

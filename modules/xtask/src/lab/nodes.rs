@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::access::Access;
 use super::docker::{self, Container, docker};
-use super::layout::{DELAYS_FILE, LINKS, Link, Node, PREFIX, SHARED_MOUNT};
+use super::layout::{DELAYS_FILE, LINKS, Link, Node, SHARED_MOUNT, prefix};
 use super::{cable, check_emulator, image, ready, say, snapshot};
 use crate::project::Project;
 use crate::tool;
@@ -36,7 +36,7 @@ const RIGHTS: &[&str] = &[
     "--stop-signal=SIGRTMIN+3",
 ];
 
-/// The lab of this machine: there is one.
+/// One of this machine's labs: `layout` tells which.
 pub struct Lab<'a> {
     project: &'a Project,
     access: Access,
@@ -353,7 +353,7 @@ fn make_network(link: Link) -> Result<()> {
 }
 
 fn shared_volume() -> String {
-    format!("{PREFIX}shared")
+    format!("{}shared", prefix())
 }
 
 fn listed(nodes: &[Node]) -> String {

@@ -10,7 +10,7 @@ use super::roles::{Role, check};
 use crate::command::Cmd;
 use crate::project::Project;
 use crate::tree::list;
-use crate::{stage, venv};
+use crate::{manual, stage, venv};
 
 const NAME: &str = "sddc.pve";
 
@@ -51,12 +51,12 @@ pub fn lint(project: &Project, _: bool) -> Result<()> {
         .dir(project.collections())
         .run()?;
     // The staged tree is ignored by our own repository, and ansible-lint asks git what to look at: hide git from it.
-    program(project, "ansible-lint")
-        .args(["--offline", "--strict", "--config-file"])
-        .arg(project.path(".ansible-lint"))
-        .env("GIT_CEILING_DIRECTORIES", project.collections())
-        .dir(project.staged())
-        .run()
+    let ansible_lint = || {
+        let lint = program(project, "ansible-lint").args(["--offline", "--strict", "--config-file"]);
+        lint.arg(project.path(".ansible-lint"))
+    };
+    ansible_lint().env("GIT_CEILING_DIRECTORIES", project.collections()).dir(project.staged()).run()?;
+    ansible_lint().arg("molecule").run()
 }
 
 /// The unit tests of the action plugin.
@@ -89,8 +89,7 @@ pub fn manual(project: &Project, _: bool) -> Result<()> {
         .args(["lint-collection-docs", "--plugin-docs"])
         .arg(project.staged())
         .run()?;
-    println!("{} modules", modules.len());
-    Ok(())
+    manual::run(project, &["--check".to_owned()])
 }
 
 /// Built, installed from the tarball, and one module taken out of it works alone.
@@ -110,6 +109,7 @@ pub fn galaxy(project: &Project, _: bool) -> Result<()> {
         .arg(&tarball)
         .env("ANSIBLE_COLLECTIONS_PATH", place.join("installed"))
         .run()?;
+    execution_environment(project, &place, &tarball)?;
     let installed = place.join("installed/ansible_collections/sddc/pve/plugins/modules");
     let library = place.join("library");
     fs::create_dir_all(&library)?;
@@ -133,18 +133,50 @@ pub fn galaxy(project: &Project, _: bool) -> Result<()> {
     Ok(())
 }
 
-fn prepare(project: &Project) -> Result<()> {
+/// ansible-builder takes the tarball into an execution environment, with what the collection says that it needs.
+fn execution_environment(project: &Project, place: &Path, tarball: &Path) -> Result<()> {
+    let definition = place.join("execution-environment.yml");
+    let document = serde_json::json!({
+        "version": 3,
+        "images": { "base_image": { "name": "docker.io/library/debian:trixie" } },
+        "dependencies": {
+            "ansible_core": { "package_pip": "ansible-core" },
+            "ansible_runner": { "package_pip": "ansible-runner" },
+            "galaxy": { "collections": [{ "name": tarball.display().to_string(), "type": "file" }] },
+        },
+    });
+    fs::write(&definition, document.to_string())?;
+    let context = place.join("context");
+    program(project, "ansible-builder")
+        .args(["create", "--verbosity", "2", "--file"])
+        .arg(&definition)
+        .arg("--context")
+        .arg(&context)
+        .run()?;
+    let recipe = fs::read_to_string(context.join("Containerfile"))
+        .or_else(|_| fs::read_to_string(context.join("Dockerfile")))
+        .context("ansible-builder made no recipe")?;
+    ensure!(recipe.contains("ansible-galaxy collection install"), "the recipe installs no collection");
+    let needs = program(project, "ansible-builder").arg("introspect").arg(place.join("installed")).read()?;
+    ensure!(
+        needs.contains("openssh-client"),
+        "ansible-builder does not see what the collection needs: {needs}"
+    );
+    Ok(())
+}
+
+pub(super) fn prepare(project: &Project) -> Result<()> {
     venv::ensure(project)?;
     stage::run(project, &[])
 }
 
 /// A program of the environment that finds the staged collection and nothing of the user's.
-fn program(project: &Project, name: &str) -> Cmd {
+pub(super) fn program(project: &Project, name: &str) -> Cmd {
     venv::program(project, name).env("ANSIBLE_COLLECTIONS_PATH", project.collections()).env("NO_COLOR", "1")
 }
 
 /// The modules of the staged collection, with their full names.
-fn modules(project: &Project) -> Result<Vec<String>> {
+pub(super) fn modules(project: &Project) -> Result<Vec<String>> {
     let mut names = Vec::new();
     for path in list(&project.staged().join("plugins/modules"))? {
         if path.is_symlink() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::collection;
+use super::{collection, sanity};
 use crate::command::Cmd;
 use crate::project::Project;
 use crate::{acceptance, build, docs, lab, stage, tidy, tool, venv};
@@ -19,7 +19,7 @@ pub struct Layer {
     pub what: &'static str,
     /// Layers that must have passed for this one to say anything.
     pub needs: &'static [&'static str],
-    /// When it is stopped.
+    /// When its covering selection is stopped.
     pub deadline: Duration,
     /// Whether it leaves a lab behind.
     pub uses_lab: bool,
@@ -67,7 +67,16 @@ pub const LAYERS: &[Layer] = &[
     Layer { needs: &["build", "venv"], ..quick("action", "the action plugin", collection::action) },
     Layer {
         needs: &["build", "venv"],
-        ..quick("manual", "ansible-doc shows every module", collection::manual)
+        ..quick("manual", "ansible-doc shows every module and role as written down", collection::manual)
+    },
+    Layer {
+        needs: &["build", "venv"],
+        ..quick("changelog", "the fragments are valid and make a release", sanity::changelog)
+    },
+    Layer {
+        needs: &["build", "venv"],
+        deadline: minutes(10),
+        ..quick("sanity", "ansible-test's own tests of a collection", sanity::sanity)
     },
     Layer {
         needs: &["build", "venv"],
@@ -122,15 +131,27 @@ fn clippy(project: &Project, _: bool) -> Result<()> {
         .run()
 }
 
-fn unit(project: &Project, _: bool) -> Result<()> {
+fn unit(project: &Project, is_full: bool) -> Result<()> {
     tool::linker()?;
     let tests = integration_tests(project)?;
     let tests = tests.iter().filter(|name| !OWN_LAYERS.contains(&name.as_str()));
     Cmd::cargo()
         .args(["test", "--quiet", "--locked", "--workspace", "--no-fail-fast", "--lib", "--bins"])
         .args(tests.flat_map(|name| ["--test", name.as_str()]))
+        // The tests look at the names and addresses of the first lab.
+        .env_remove("SDDC_PVE_LAB")
         .dir(project.root())
-        .run()
+        .run()?;
+    if is_full {
+        // Parsers with many more cases, and with as much text as the host seam lets through.
+        Cmd::cargo()
+            .args(["test", "--quiet", "--locked", "--release", "--package", "pve", "--test", "parsers"])
+            .env("PROPTEST_CASES", "20000")
+            .env("PARSER_MIB", "32")
+            .dir(project.root())
+            .run()?;
+    }
+    Ok(())
 }
 
 fn build_layer(project: &Project, _: bool) -> Result<()> {

@@ -22,8 +22,9 @@ impl Tally {
             tally.failed += number_before(line, " failed") + number_before(line, " error");
             tally.ignored += number_before(line, " ignored") + number_before(line, " skipped");
         }
-        // Our own scenarios, a line each: the verdict before or after the name.
-        for line in log.lines() {
+        // Our own scenarios, a line each: the verdict before or after the name. Ansible's tries before a wait is over
+        // begin with the same word and are no verdict.
+        for line in log.lines().filter(|line| !line.starts_with("FAILED - RETRYING")) {
             let mut words = line.split_whitespace().take(2);
             if words.clone().any(|word| word == "ok") {
                 tally.passed += 1;
@@ -98,6 +99,12 @@ mod tests {
     fn scenarios_are_counted_by_their_lines() {
         let log = "fresh    ok    41.0 s  fresh nodes become one\nfourth   FAILED  2.0 s  a node is added\nok, done\n";
         assert_eq!(Tally::read(log), Tally { passed: 1, failed: 1, ignored: 0 });
+    }
+
+    #[test]
+    fn a_wait_of_ansible_is_no_test_that_failed() {
+        let log = "FAILED - RETRYING: [localhost]: Wait until corosync has noticed (30 retries left).\nok: [pve1]\n";
+        assert_eq!(Tally::read(log), Tally::default());
     }
 
     #[test]
