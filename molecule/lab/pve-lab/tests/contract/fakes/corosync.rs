@@ -1,5 +1,6 @@
 //! The fake corosync daemon: refuses what corosync refuses, then says to the fabric that it runs.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::ToSocketAddrs;
 use std::thread::sleep;
@@ -49,6 +50,7 @@ pub fn run() -> i32 {
 
 /// Follows what the administrator says, for as long as it runs.
 fn serve(node: &str, mut conf: Conf, key: &[u8]) -> i32 {
+    let mut heard = BTreeSet::new();
     loop {
         if fabric::take(node, "kill").is_some() {
             return KILLED;
@@ -63,7 +65,7 @@ fn serve(node: &str, mut conf: Conf, key: &[u8]) -> i32 {
                 }
             }
         }
-        if is_outdated(node, &conf) {
+        if is_outdated(node, &conf, &mut heard) {
             eprintln!("[CMAP  ] Received config version is different than my config version! Exiting");
             return UNUSABLE;
         }
@@ -71,12 +73,17 @@ fn serve(node: &str, mut conf: Conf, key: &[u8]) -> i32 {
     }
 }
 
-/// A node that starts with an older configuration than the cluster's leaves again.
-fn is_outdated(node: &str, conf: &Conf) -> bool {
+/// A node that starts with an older configuration than the cluster's leaves again. Corosync compares versions when the
+/// membership changes, and only then: a member that is slow to take the third of three changes stays.
+fn is_outdated(node: &str, conf: &Conf, heard: &mut BTreeSet<u32>) -> bool {
     let Some(own) = fabric::peer(node) else { return false };
+    let members = fabric::members(&own);
+    let before = std::mem::replace(heard, members.iter().map(|peer| peer.id).collect());
+    let has_more = heard.difference(&before).next().is_some();
     let on_disk = fs::read_to_string(CONF).ok().and_then(|text| Conf::parse(&text));
-    on_disk.is_some_and(|on_disk| on_disk.version() == conf.version())
-        && fabric::members(&own).iter().any(|peer| peer.conf.version() > conf.version() + 1)
+    has_more
+        && on_disk.is_some_and(|on_disk| on_disk.version() == conf.version())
+        && members.iter().any(|peer| peer.conf.version() > conf.version() + 1)
 }
 
 /// The name of the node that this runs on.

@@ -40,11 +40,13 @@ pub fn announce(node: &str) -> io::Result<Flock<File>> {
     Flock::lock(lock, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| errno.into())
 }
 
-/// What this node's corosync runs with now.
+/// What this node's corosync runs with now. Renamed into place: who reads half a key takes a running member for gone.
 pub fn publish(node: &str, conf: &str, key: &[u8]) -> io::Result<()> {
-    fs::write(file(node, "key"), key)?;
-    fs::write(file(node, "conf.new"), conf)?;
-    fs::rename(file(node, "conf.new"), file(node, "conf"))
+    for (name, content) in [("key", key), ("conf", conf.as_bytes())] {
+        fs::write(file(node, "new"), content)?;
+        fs::rename(file(node, "new"), file(node, name))?;
+    }
+    Ok(())
 }
 
 fn is_running(node: &str) -> bool {
