@@ -50,8 +50,7 @@ pub fn need(program: &str, package: &str) -> Result<()> {
 
 /// The path of a program.
 pub fn find(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
+    which::which(program).ok()
 }
 
 /// Installs a Debian package when `is_there` says it is needed and we may, else names the remedy.

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -46,10 +46,14 @@ impl Host for RealHost {
         // Both streams end when the program does; a daemon it left behind may hold them open, hence the limit.
         let (out, out_over) = receive(&stdout, deadline);
         let (err, err_over) = receive(&stderr, deadline);
-        if out_over || err_over {
+        // One that closes its streams may run on.
+        let status = match out_over || err_over {
+            true => None,
+            false => wait_until(&mut child, deadline).map_err(failed)?,
+        };
+        let Some(status) = status else {
             return finish_late(cmd, &mut child, out, err).map_err(failed)?;
-        }
-        let status = child.wait().map_err(failed)?;
+        };
         Ok(Output { code: status.code().filter(|_| status.signal().is_none()), stdout: out, stderr: err })
     }
 
@@ -145,6 +149,19 @@ fn receive(stream: &mpsc::Receiver<Vec<u8>>, deadline: Instant) -> (String, bool
     }
 }
 
+/// How the program ended, unless it still runs when the time is up. Its streams have ended, so it mostly has too.
+pub(super) fn wait_until(child: &mut Child, deadline: Instant) -> io::Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
 /// The time is up: a program that has ended counts with what it printed, one that still runs is killed.
 fn finish_late(
     cmd: &Cmd,
@@ -194,6 +211,14 @@ mod tests {
         let error = run("sh", &["-c", "echo begun; sleep 60 & wait"], 300).unwrap_err();
         assert!(started.elapsed() < Duration::from_secs(5));
         assert!(matches!(&error, RunError::TimedOut { tail, .. } if tail == "begun"), "{error}");
+    }
+
+    #[test]
+    fn one_that_closes_its_streams_and_runs_on_is_killed_too() {
+        let started = Instant::now();
+        let error = run("sh", &["-c", "exec >&- 2>&-; sleep 60"], 300).unwrap_err();
+        assert!(matches!(error, RunError::TimedOut { .. }), "{error}");
+        assert!(started.elapsed() < Duration::from_secs(5));
     }
 
     #[test]

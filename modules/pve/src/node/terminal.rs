@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::real::{PATH, drain};
+use super::real::{PATH, drain, wait_until};
 use super::{Cmd, Output, Partner, RunError, Turn};
 
 /// Silence after which a question that nobody knows is taken for one.
@@ -51,7 +51,7 @@ pub(super) fn converse(cmd: &Cmd, partner: &mut Partner<'_>) -> Result<Output, R
     let (begun, mut last) = (Instant::now(), Instant::now());
     // Since the last answer, and as a whole.
     let (mut fresh, mut shown) = (String::new(), String::new());
-    let is_over = loop {
+    let mut is_over = loop {
         match screen.recv_timeout(Duration::from_millis(200)) {
             Ok(bytes) => {
                 let text = String::from_utf8_lossy(&bytes).replace('\r', "");
@@ -77,6 +77,9 @@ pub(super) fn converse(cmd: &Cmd, partner: &mut Partner<'_>) -> Result<Output, R
             break true;
         }
     };
+    if !is_over {
+        is_over = wait_until(&mut child, begun + cmd.timeout).map_err(failed)?.is_none();
+    }
     if is_over && let Ok(pid) = i32::try_from(child.id()) {
         let _ = killpg(Pid::from_raw(pid), Signal::SIGKILL);
     }

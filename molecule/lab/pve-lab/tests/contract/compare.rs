@@ -35,6 +35,8 @@ pub fn run(bench: &dyn Bench, known: &mut Known, transcript: &Transcript) -> Out
         }
         Via::Terminal(answers) => {
             let command = current(bench, known, transcript.command());
+            // rexpect opens a terminal that does not echo; the recorded ones did.
+            let command = format!("stty echo; {command}");
             let command = bench.command(transcript.node(), &["bash", "-c", &command], true);
             let (exit, stdout) = terminal::run(command, &answers, LIMIT);
             Outcome { exit, stdout, stderr: String::new() }
