@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use pve::corosync_conf::CorosyncConf;
 use pve::{
-    base64, certificate, cfgtool, https, names, network, operation, packages, pmxcfs, quorumtool, seal,
-    services, ssh_keys, sshd, time_sync,
+    base64, certificate, cfgtool, credential, https, names, network, operation, packages, pmxcfs, quorumtool,
+    seal, services, ssh_keys, sshd, time_sync,
 };
 
 /// A parser, its result thrown away.
@@ -44,6 +44,7 @@ const PARSERS: &[Parser] = &[
     ("a fingerprint", |text| _ = text.parse::<https::Fingerprint>()),
     ("a public key", |text| _ = seal::parse_public_key(text)),
     ("an HTTP answer", |text| _ = https::parse_answer(text.as_bytes())),
+    ("a join token", |text| _ = credential::token::Token::parse(&text.into())),
     ("a journal", |text| _ = serde_json::from_str::<operation::Journal>(text)),
 ];
 

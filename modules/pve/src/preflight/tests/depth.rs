@@ -6,7 +6,7 @@ use crate::facts::{Address, NodeFacts};
 mod carried;
 
 /// A node that others are known to: their facts are given with the wanted nodes.
-fn among_known() -> (Fake, Wanted) {
+pub(super) fn among_known() -> (Fake, Wanted) {
     let (fake, mut wanted) = healthy();
     for node in &mut wanted.nodes[1..] {
         let peer = Fake::standalone(&node.name, &node.address);
