@@ -74,6 +74,7 @@ options:
         V(token) takes a token of M(sddc.pve.pve_join_credential), in O(token) or sealed in O(credential), asks the
         members that it names over ssh under the host keys that it carries, and goes on as V(brokered). It needs no
         controller: C(pve pve_cluster_join --token-file FILE) does the same.
+      - V(ssh) is C(pvecm add --use_ssh) to O(peer), under O(host_keys) and with a key that serves this one join, in                  O(credential). With another O(ssh_user) than root, that user's sudo rule admits this node, and the join goes                  on as V(brokered).
     type: str
     default: brokered
     choices:
@@ -82,6 +83,7 @@ options:
       - api
       - expect
       - token
+      - ssh
   links:
     description:
       - >-
@@ -126,7 +128,7 @@ options:
     type: str
   peer:
     description:
-      - Address or name of a member whose API answers on port 8006.
+      - Address or name of a member. Its API answers on port 8006, or its sshd on port 22 for O(method=ssh).
     type: str
   fingerprint:
     description:
@@ -144,14 +146,32 @@ options:
     description:
       - >-
         RV(sddc.pve.pve_join_credential#module:credential), sealed to the key of this node's RV(ignore:join_request).
-        Needed by O(method=ticket), except in check mode. For O(method=api) and O(method=expect) it is a temporary
-        password.
+        Needed by O(method=ticket), and by O(method=ssh) as root, except in check mode. For O(method=api) and
+        O(method=expect) it is a temporary password.
     type: str
   token:
     description:
       - >-
         RV(sddc.pve.pve_join_credential#module:join_string). O(method=token) needs it or O(credential), except in check
         mode.
+    type: str
+  host_keys:
+    description:
+      - >-
+        ssh host keys that O(peer) may show, as C(<algorithm> <base64>): RV(sddc.pve.pve_cluster_info#module:info) has
+        them. Another one is refused before anything is sent. Needed by O(method=ssh).
+    type: list
+    elements: str
+  ssh_user:
+    description:
+      - >-
+        Account on O(peer) for O(method=ssh). Any other than root is one that the role P(sddc.pve.cluster_admin#role)
+        has made, and needs O(ssh_key).
+    type: str
+    default: root
+  ssh_key:
+    description:
+      - File on this node with the private key of O(ssh_user), which only root may read.
     type: str
   nodeid:
     description:
@@ -204,7 +224,7 @@ seealso:
   - module: sddc.pve.pve_cluster_member
     description: Admits this node on a member and gives the material.
   - module: sddc.pve.pve_join_credential
-    description: Issues tickets and tokens on a member.
+    description: Issues tickets, tokens and keys on a member.
   - module: sddc.pve.pve_cluster_validate
     description: Looks at the cluster from every member afterwards.
   - name: pvecm(1)
@@ -255,6 +275,26 @@ EXAMPLES = r"""
     peer: 10.10.1.21
     fingerprint: "{{ hostvars['node1'].node.info.fingerprint }}"
     credential: "{{ ticket.credential }}"
+
+- name: Issue a key for one pvecm add of the joining node, on a member
+  sddc.pve.pve_join_credential:
+    cluster_name: sddc-cluster
+    type: ssh_key
+    node: node2
+    public_key: "{{ request.join_request.public_key }}"
+    from: [10.10.1.22]
+    ttl: 300
+  delegate_to: node1
+  register: key
+
+- name: Join over ssh with the key
+  sddc.pve.pve_cluster_join:
+    cluster_name: sddc-cluster
+    method: ssh
+    peer: 10.10.1.21
+    host_keys:
+      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICLVWHPjk1JdyQdmfQXwktDJzhXLQ30QV4N9U9N7zVoF
+    credential: "{{ key.credential }}"
 
 - name: Join with a token
   sddc.pve.pve_cluster_join:

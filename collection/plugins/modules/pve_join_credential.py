@@ -49,6 +49,9 @@ options:
         V(token) is an ssh key that can do nothing but ask for the admission of one node, once. sshd of every member
         enforces its expiry and its one command.
       - >-
+        V(ssh_key) is an ssh key that can do what C(pvecm add --use_ssh) of O(node) asks of a member, and nothing else.
+        Revoke it with O(state=absent) when the join is over.
+      - >-
         V(ticket) is a login of C(root@pam) that root of a member makes without a password. Proxmox VE ends it after two
         hours; nothing can end it earlier, so it is only handed over sealed.
       - >-
@@ -59,12 +62,13 @@ options:
     required: true
     choices:
       - token
+      - ssh_key
       - ticket
       - temporary_password
   state:
     description:
       - V(present) issues a new credential, every time.
-      - V(absent) revokes the token O(id), or ends the temporary password.
+      - V(absent) revokes the token or key O(id), or ends the temporary password.
       - V(pruned) removes what is left of credentials that expired.
     type: str
     default: present
@@ -80,18 +84,24 @@ options:
     description:
       - >-
         Public key from RV(sddc.pve.pve_cluster_join#module:join_request) of that node. The credential is then returned
-        sealed to it, as RV(credential). Needed for O(type=ticket) and O(type=temporary_password).
+        sealed to it, as RV(credential). Needed for O(type=ssh_key), O(type=ticket) and O(type=temporary_password).
     type: str
   ttl:
     description:
       - >-
-        Seconds that it is good for: 60 to 604800, which is 7 days, for a token, and 60 to 3600 for a temporary
-        password. A day for a token and 900 for a password when not given.
+        Seconds that it is good for: 60 to 604800, which is 7 days, for a token, and 60 to 3600 for a temporary password
+        or an ssh key. A day for a token and 900 for a password or a key when not given.
     type: int
   id:
     description:
-      - Id of the token to revoke.
+      - Id of the token or key to revoke.
     type: str
+  from:
+    description:
+      - IP addresses from which sshd takes the key of a token or an ssh key. Any when none is given.
+    type: list
+    elements: str
+    default: []
   replaces:
     description:
       - "Ids of tokens to revoke once the new one is issued: this is how a token is rotated."

@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::process::ExitCode;
 
+use pve::credential::pvecm::{self, Served};
 use pve::credential::{answer, password};
 use pve::{Node, operation};
 use pve_modules::pve_audit_info;
@@ -29,13 +30,12 @@ fn main() -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        [_, command, id] if command == answer::COMMAND => {
-            let mut question = String::new();
-            let read = std::io::stdin().lock().take(answer::LIMIT).read_to_string(&mut question);
-            let question = read.map_or("", |_| question.as_str());
-            let reply = answer::answer(&Node::real(), id, question);
-            println!("{}", serde_json::json!(reply));
-            ExitCode::from(u8::from(!reply.ok))
+        [_, command, id] if command == answer::COMMAND => match pvecm::serve(&Node::real(), id) {
+            None => replied(&answer::answer(&Node::real(), id, &question())),
+            Some(served) => serve(served),
+        },
+        [_, command] if command == answer::ADMIT => {
+            replied(&answer::answer_admin(&Node::real(), &question()))
         }
         [_, command, verb] if command == "audit" && verb == "verify" => {
             match pve_audit_info::verify(&Node::real()) {
@@ -51,4 +51,29 @@ fn main() -> ExitCode {
             None => ansible_module::main(pve_modules::MODULES),
         },
     }
+}
+
+fn question() -> String {
+    let mut question = String::new();
+    let read = std::io::stdin().lock().take(answer::LIMIT).read_to_string(&mut question);
+    read.map(|_| question).unwrap_or_default()
+}
+
+fn replied(reply: &answer::Reply) -> ExitCode {
+    println!("{}", serde_json::json!(reply));
+    ExitCode::from(u8::from(!reply.ok))
+}
+
+/// Tells pvecm what it asked for, or lets rsync do so.
+fn serve(served: Result<Served, impl std::fmt::Display>) -> ExitCode {
+    let error = match served {
+        Ok(Served::Said(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Ok(Served::Becomes(cmd)) => Node::real().become_program(&cmd).to_string(),
+        Err(error) => format!("{error:#}"),
+    };
+    eprintln!("{error}");
+    ExitCode::FAILURE
 }

@@ -6,6 +6,7 @@ pub mod ask;
 pub(crate) mod authorized_keys;
 pub mod issue;
 pub mod password;
+pub mod pvecm;
 pub mod registry;
 pub mod ticket;
 pub mod token;
@@ -25,6 +26,8 @@ use crate::{Node, seal};
 pub enum Kind {
     /// An ssh key that can do nothing but ask for one join.
     Token,
+    /// An ssh key that can do what one `pvecm add --use_ssh` of one node asks for.
+    SshKey,
     /// A login of root at the API that PVE itself ends after two hours.
     Ticket,
     /// A password of root that is in place for one join.
@@ -36,6 +39,7 @@ impl Kind {
     pub fn word(self) -> &'static str {
         match self {
             Self::Token => "token",
+            Self::SshKey => "ssh_key",
             Self::Ticket => "ticket",
             Self::TemporaryPassword => "temporary_password",
         }

@@ -8,6 +8,7 @@ pub mod check;
 mod expect;
 mod finish;
 mod rollback;
+mod ssh;
 pub(crate) mod token;
 
 use std::net::IpAddr;
@@ -27,6 +28,7 @@ use crate::{Node, seal, sshd};
 use finish::Api;
 pub use finish::is_complete;
 pub use rollback::undo;
+pub use ssh::{Account, SshJoin, user_faults};
 pub use token::{TokenJoin, question};
 
 /// pmxcfs' database, with what SQLite keeps beside it.
@@ -78,6 +80,8 @@ pub enum How {
     },
     /// With a token, which a member takes over ssh.
     Token(TokenJoin),
+    /// Over ssh.
+    Ssh(SshJoin),
     /// With root's password or a ticket, proved before, over a member's API.
     Api {
         /// Which of them.
@@ -118,14 +122,22 @@ impl Request {
 
     /// What is to be had undone elsewhere when this join was undone here.
     pub(crate) fn take_back(&self) -> Option<token::TakeBack> {
-        let How::Token(how) = &self.how else { return None };
-        Some(token::TakeBack { node: self.node.clone(), links: self.links.clone(), how: how.clone() })
+        let how = match &self.how {
+            How::Token(how) => token::Asked::Token(how.clone()),
+            How::Ssh(how) => token::Asked::Ssh(how.clone()),
+            _ => return None,
+        };
+        let (cluster_name, node) = (self.cluster_name.clone(), self.node.clone());
+        Some(token::TakeBack { cluster_name, node, links: self.links.clone(), how })
     }
 
     /// Name of the credential, for the records.
     pub fn credential(&self) -> Option<String> {
-        let How::Token(how) = &self.how else { return None };
-        crate::credential::token::Token::parse(&how.token).ok().map(|token| token.id)
+        match &self.how {
+            How::Token(how) => crate::credential::token::Token::parse(&how.token).ok().map(|token| token.id),
+            How::Ssh(how) => how.credential(),
+            _ => None,
+        }
     }
 
     /// The method's word.
@@ -133,6 +145,7 @@ impl Request {
         match self.how {
             How::Brokered { .. } => "brokered",
             How::Token(_) => "token",
+            How::Ssh(_) => "ssh",
             How::Api { secret: ApiSecret::Password, .. } => "api",
             How::Api { secret: ApiSecret::Ticket, .. } => "ticket",
             How::Api { secret: ApiSecret::Dialogue, .. } => "expect",
@@ -169,6 +182,7 @@ pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
     match &request.how {
         How::Brokered { material } => brokered::run(run, &request, material, api)?,
         How::Token(how) => token::run(run, &request, how, api)?,
+        How::Ssh(how) => ssh::run(run, &request, how, api)?,
         How::Api { secret, peer, fingerprint, password, nodeid, votes } => {
             let options = api::Options {
                 secret: *secret,
@@ -209,6 +223,8 @@ fn conclude(run: &mut Run<'_>, cluster_name: &str, name: &str) -> anyhow::Result
     })?;
     // The key has served its one join, and the snapshot holds keys of a node that is no more.
     seal::forget_key(run.node)?;
+    ssh::forget(run.node)?;
+    ssh::forget_files(run.node)?;
     snapshot::discard(run.node, run.id())?;
     Ok(result)
 }

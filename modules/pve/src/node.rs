@@ -26,6 +26,10 @@ pub trait Host: Send + Sync {
     fn converse(&self, cmd: &Cmd, _partner: &mut Partner<'_>) -> Result<Output, RunError> {
         Err(RunError::NotFound { program: cmd.program.clone() })
     }
+    /// Runs a program in place of this one, with this one's standard input and output; returns only what kept it from it.
+    fn become_program(&self, cmd: &Cmd) -> RunError {
+        RunError::NotFound { program: cmd.program.clone() }
+    }
     /// Opens and closes a TCP connection; returns how long the handshake took.
     fn connect(&self, address: SocketAddr, timeout: Duration) -> std::io::Result<Duration>;
     /// Wall clock.
@@ -204,6 +208,11 @@ impl Node {
             output.tail()
         );
         Ok(output)
+    }
+
+    /// Runs a program in place of this one.
+    pub fn become_program(&self, cmd: &Cmd) -> RunError {
+        self.host.become_program(cmd)
     }
 
     /// Opens and closes a TCP connection.

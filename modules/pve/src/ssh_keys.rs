@@ -1,5 +1,6 @@
 //! Public ssh host keys and their fingerprints. Only public halves are read.
 
+use anyhow::Context;
 use sha2::{Digest, Sha256};
 
 use crate::facts::HostKey;
@@ -30,6 +31,19 @@ pub fn parse(line: &str) -> Option<HostKey> {
         key: key.to_owned(),
         fingerprint: fingerprint(&blob),
     })
+}
+
+/// Host keys that a peer may show, without their comments; an error for one that is none.
+pub fn pins(lines: &[String]) -> anyhow::Result<Vec<String>> {
+    anyhow::ensure!(!lines.is_empty(), "no host key is given: nothing would be pinned");
+    let pin = |line: &String| {
+        let key = parse(line).filter(|_| !line.contains('\n'));
+        let key = key.with_context(|| {
+            format!("host key {line:?} is no key: give \"<algorithm> <base64>\", as /etc/ssh/ssh_host_*_key.pub has it")
+        })?;
+        Ok(format!("{} {}", key.algorithm, key.key))
+    };
+    lines.iter().map(pin).collect()
 }
 
 /// `SHA256:…` without padding, as ssh-keygen prints it.

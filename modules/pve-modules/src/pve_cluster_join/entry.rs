@@ -7,9 +7,10 @@ use pve::admission::Newcomer;
 use pve::corosync_conf::CorosyncConf;
 use pve::credential::answer::Question;
 use pve::credential::token::Token;
-use pve::credential::{self, ask};
+use pve::credential::ask::{self, Door};
+use pve::credential;
 use pve::https::api::Peer;
-use pve::join::{self, ApiSecret, How, TokenJoin, check};
+use pve::join::{self, Account, ApiSecret, How, SshJoin, TokenJoin, check};
 use pve::observe::{LinkAddress, by_number};
 use pve::seal::Material;
 
@@ -39,6 +40,7 @@ pub(super) fn check(
         Method::Expect => password(session, is_check, args, links, what, ApiSecret::Dialogue),
         Method::Ticket => ticket(session, is_check, args, links, what),
         Method::Token => token(session, is_check, args, links, what),
+        Method::Ssh => ssh(session, is_check, args, links, what),
     }
 }
 
@@ -169,10 +171,58 @@ fn token(
     let deadline = session.deadline();
     let nodes_before = session.look("ask a member whether it takes the token", |node| {
         let question = join::question(node, &token, &name, links, is_check)?;
-        Ok(ask::ask(node, &token, &Question { nodeid, votes, ..question }, deadline)?.nodes)
+        Ok(ask::ask(node, &Door::of(&token), &Question { nodeid, votes, ..question }, deadline)?.nodes)
     })?;
     let how = How::Token(TokenJoin { token: text, nodeid, votes });
     Ok((Some(how), Forecast { corosync_conf: None, nodes_before }))
+}
+
+fn ssh(
+    session: &mut Session<'_>,
+    is_check: bool,
+    args: Args,
+    links: &[LinkAddress],
+    what: &str,
+) -> Result<(Option<How>, Forecast), Failure> {
+    // required_if of the table has seen to it that they are given.
+    let (Some(peer), Some(host_keys)) = (args.peer, args.host_keys) else {
+        return Err(session.failure(anyhow::anyhow!("peer and host_keys are needed")));
+    };
+    let host_keys = session.look("read the host keys", |_| pve::ssh_keys::pins(&host_keys))?;
+    let account = match (args.ssh_user.as_str(), given(&args.credential), args.ssh_key) {
+        ("root", Some(sealed), None) => {
+            let kind = credential::Kind::SshKey;
+            Account::Root { token: opened(session, kind, &args.cluster_name, &sealed)? }
+        }
+        ("root", None, None) => {
+            let fault = "method ssh as root needs credential: pass credential of pve_join_credential type=ssh_key";
+            return without(session, is_check, what, fault);
+        }
+        ("root", _, Some(_)) => {
+            let fault = "ssh_key is for a dedicated ssh_user: a standing key of root would be root on the member; pass credential";
+            return Err(session.refusal(what, &[fault.to_owned()]));
+        }
+        (name, _, Some(key)) => {
+            session.look("look at the key", |node| join::user_faults(node, name, &key, is_check))?;
+            if is_check && !session.node.exists(&key) {
+                return Ok((None, Forecast::default()));
+            }
+            Account::User { name: name.to_owned(), key }
+        }
+        (name, _, None) => {
+            let fault = format!("ssh_user {name:?} needs ssh_key: the role cluster_admin makes one on each node");
+            return Err(session.refusal(what, &[fault]));
+        }
+    };
+    let (name, cluster) = (session.facts.node.clone(), args.cluster_name);
+    let peer = session.look("resolve the peer", |node| join::peer_address(node, &peer))?;
+    let how = SshJoin { peer, host_keys, account, nodeid: args.nodeid, votes: args.votes };
+    let deadline = session.deadline();
+    let nodes_before = session.look("ask the member whether it lets this node in", |node| {
+        let question = how.question(node, &cluster, &name, links, is_check)?;
+        Ok(ask::ask(node, &how.door()?, &question, deadline)?.nodes)
+    })?;
+    Ok((Some(How::Ssh(how)), Forecast { corosync_conf: None, nodes_before }))
 }
 
 fn opened(

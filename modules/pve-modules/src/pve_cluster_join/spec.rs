@@ -24,6 +24,9 @@ pub(super) struct Args {
     pub(super) password: Option<SecretString>,
     pub(super) credential: Option<String>,
     pub(super) token: Option<SecretString>,
+    pub(super) host_keys: Option<Vec<String>>,
+    pub(super) ssh_user: String,
+    pub(super) ssh_key: Option<String>,
     pub(super) nodeid: Option<u32>,
     pub(super) votes: Option<u32>,
     pub(super) wait_for_api: bool,
@@ -48,6 +51,7 @@ pub(super) enum Method {
     Api,
     Expect,
     Token,
+    Ssh,
 }
 
 pub(super) static SPEC: Spec = TABLE.as_sent();
@@ -82,10 +86,11 @@ const TABLE: Spec = Spec {
                 "V(token) takes a token of M(sddc.pve.pve_join_credential), in O(token) or sealed in O(credential), asks \
                  the members that it names over ssh under the host keys that it carries, and goes on as V(brokered). It \
                  needs no controller: C(pve pve_cluster_join --token-file FILE) does the same.",
+                "V(ssh) is C(pvecm add --use_ssh) to O(peer), under O(host_keys) and with a key that serves this one join, in                  O(credential). With another O(ssh_user) than root, that user's sudo rule admits this node, and the join goes                  on as V(brokered).",
             ],
         )
         .default_text("brokered")
-        .choices(&["brokered", "ticket", "api", "expect", "token"]),
+        .choices(&["brokered", "ticket", "api", "expect", "token", "ssh"]),
         links(&["Corosync links of this node, the same numbers as those of the cluster. Link 0 on the address of \
                  the node's own name when not given."]),
         Opt::new(
@@ -95,7 +100,7 @@ const TABLE: Spec = Spec {
                O(method=brokered), except in check mode."],
         )
         .not_secret(),
-        Opt::new("peer", Kind::Str, &["Address or name of a member whose API answers on port 8006."]),
+        Opt::new("peer", Kind::Str, &["Address or name of a member. Its API answers on port 8006, or its sshd on port 22 for O(method=ssh)."]),
         Opt::new(
             "fingerprint",
             Kind::Str,
@@ -108,8 +113,8 @@ const TABLE: Spec = Spec {
             "credential",
             Kind::Str,
             &["RV(sddc.pve.pve_join_credential#module:credential), sealed to the key of this node's \
-               RV(ignore:join_request). Needed by O(method=ticket), except in check mode. For O(method=api) and \
-               O(method=expect) it is a temporary password."],
+               RV(ignore:join_request). Needed by O(method=ticket), and by O(method=ssh) as root, except in check mode. For \
+               O(method=api) and O(method=expect) it is a temporary password."],
         )
         .not_secret(),
         Opt::new(
@@ -119,6 +124,28 @@ const TABLE: Spec = Spec {
                in check mode."],
         )
         .no_log(),
+        Opt::new(
+            "host_keys",
+            Kind::List,
+            &["ssh host keys that O(peer) may show, as C(<algorithm> <base64>): \
+               RV(sddc.pve.pve_cluster_info#module:info) has them. Another one is refused before anything is sent. Needed by \
+               O(method=ssh)."],
+        )
+        .elements(Kind::Str)
+        .not_secret(),
+        Opt::new(
+            "ssh_user",
+            Kind::Str,
+            &["Account on O(peer) for O(method=ssh). Any other than root is one that the role P(sddc.pve.cluster_admin#role) \
+               has made, and needs O(ssh_key)."],
+        )
+        .default_text("root"),
+        Opt::new(
+            "ssh_key",
+            Kind::Str,
+            &["File on this node with the private key of O(ssh_user), which only root may read."],
+        )
+        .not_secret(),
         Opt::new(
             "nodeid",
             Kind::Int,
@@ -151,6 +178,7 @@ const TABLE: Spec = Spec {
             },
             RequiredIf { option: "method", value: "expect", requires: &["peer", "fingerprint"], any: false },
             RequiredIf { option: "method", value: "ticket", requires: &["peer", "fingerprint"], any: false },
+            RequiredIf { option: "method", value: "ssh", requires: &["peer", "host_keys"], any: false },
         ],
         ..Relations::NONE
     },
@@ -197,7 +225,7 @@ const TABLE: Spec = Spec {
     ],
     seealso: &[
         SeeAlso::Module("sddc.pve.pve_cluster_member", "Admits this node on a member and gives the material."),
-        SeeAlso::Module("sddc.pve.pve_join_credential", "Issues tickets and tokens on a member."),
+        SeeAlso::Module("sddc.pve.pve_join_credential", "Issues tickets, tokens and keys on a member."),
         SeeAlso::Module("sddc.pve.pve_cluster_validate", "Looks at the cluster from every member afterwards."),
         SeeAlso::Link("pvecm(1)", "https://pve.proxmox.com/pve-docs/pvecm.1.html", "Proxmox VE's cluster manager."),
     ],
@@ -264,6 +292,26 @@ const EXAMPLES: &str = r#"- name: Ask the joining node for a key
     peer: 10.10.1.21
     fingerprint: "{{ hostvars['node1'].node.info.fingerprint }}"
     credential: "{{ ticket.credential }}"
+
+- name: Issue a key for one pvecm add of the joining node, on a member
+  sddc.pve.pve_join_credential:
+    cluster_name: sddc-cluster
+    type: ssh_key
+    node: node2
+    public_key: "{{ request.join_request.public_key }}"
+    from: [10.10.1.22]
+    ttl: 300
+  delegate_to: node1
+  register: key
+
+- name: Join over ssh with the key
+  sddc.pve.pve_cluster_join:
+    cluster_name: sddc-cluster
+    method: ssh
+    peer: 10.10.1.21
+    host_keys:
+      - ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICLVWHPjk1JdyQdmfQXwktDJzhXLQ30QV4N9U9N7zVoF
+    credential: "{{ key.credential }}"
 
 - name: Join with a token
   sddc.pve.pve_cluster_join:

@@ -35,7 +35,7 @@ pub(crate) fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
         steps.attempt(node, "look whether this is a quorate member", || is_quorate_member(node, &args));
     let outcome = outcome.and_then(|()| if is_audited { audit::ensure_writable(node) } else { Ok(()) });
     let outcome = outcome.and_then(|()| match (args.state, args.kind) {
-        (State::Present, Kind::Token) => issue_token(node, call, &args, &mut steps),
+        (State::Present, Kind::Token | Kind::SshKey) => issue_token(node, call, &args, &mut steps),
         (State::Present, Kind::Ticket) => issue_ticket(node, call, &args, &mut steps),
         (State::Present, Kind::TemporaryPassword) => issue_password(node, call, &args, &mut steps),
         (_, Kind::TemporaryPassword) => end_password(node, call, &args, &mut steps),
@@ -68,8 +68,8 @@ fn check(args: &Args) -> Result<(), Failure> {
             "a ticket is stored nowhere, so it can't be revoked or pruned: Proxmox VE ends it two hours after it was made",
         ));
     }
-    if kind == Kind::Token && args.state == State::Absent && args.id.is_none() {
-        return Err(Failure::new("state=absent of a token needs id: see pve_join_credential_info"));
+    if matches!(kind, Kind::Token | Kind::SshKey) && args.state == State::Absent && args.id.is_none() {
+        return Err(Failure::new(format!("state=absent of {word} needs id: see pve_join_credential_info")));
     }
     let range = if kind == Kind::Token { TOKEN_TTLS } else { PASSWORD_TTLS };
     match args.ttl {
@@ -124,24 +124,27 @@ fn issue_token(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -
     let order = Order {
         cluster_name: args.cluster_name.clone(),
         node: args.node.clone(),
-        ttl: args.ttl.unwrap_or(TOKEN_TTL),
+        ttl: args.ttl.unwrap_or(if args.kind == Kind::Token { TOKEN_TTL } else { PASSWORD_TTL }),
+        from: args.from.clone(),
+        for_pvecm: args.kind == Kind::SshKey,
     };
-    let faults = steps.attempt(node, "look whether sshd takes tokens", || issue::faults(node))?;
-    anyhow::ensure!(faults.is_empty(), "no token can be issued: {}", faults.join("; "));
+    let word = if order.for_pvecm { "key" } else { "token" };
+    let faults = steps.attempt(node, "look whether sshd takes keys", || issue::faults(node))?;
+    anyhow::ensure!(faults.is_empty(), "no {word} can be issued: {}", faults.join("; "));
     let whom = args.node.as_ref().map_or("any node".to_owned(), |name| format!("node {name:?}"));
     if call.check_mode {
         return Ok(
-            Outcome::new(true, format!("a token for {whom} would be issued")).with("revoked", &args.replaces)
+            Outcome::new(true, format!("a {word} for {whom} would be issued")).with("revoked", &args.replaces)
         );
     }
-    let issued = steps.attempt(node, "issue a token", || issue::token(node, &order))?;
-    record(node, args, "issue_token", &issued.id)?;
+    let issued = steps.attempt(node, "issue a key", || issue::token(node, &order))?;
+    record(node, args, if order.for_pvecm { "issue_ssh_key" } else { "issue_token" }, &issued.id)?;
     let revoked = steps.attempt(node, "revoke what it replaces", || issue::revoke(node, &args.replaces))?;
     for id in &revoked {
         record(node, args, "revoke_token", id)?;
     }
     let expires = audit::utc(issued.expires);
-    let msg = format!("token {} for {whom} issued, good until {expires}", issued.id);
+    let msg = format!("{word} {} for {whom} issued, good until {expires}", issued.id);
     let outcome =
         Outcome::new(true, msg).with("id", &issued.id).with("expires", expires).with("revoked", revoked);
     Ok(match &args.public_key {

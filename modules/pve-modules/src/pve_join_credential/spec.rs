@@ -1,5 +1,7 @@
 //! The table of `pve_join_credential`.
 
+use std::net::IpAddr;
+
 use ansible_module::{Kind, Opt, Relations, Ret, SeeAlso, Spec};
 use pve::credential;
 use serde::Deserialize;
@@ -19,6 +21,7 @@ pub(super) struct Args {
     pub(super) ttl: Option<u64>,
     pub(super) id: Option<String>,
     pub(super) replaces: Vec<String>,
+    pub(super) from: Vec<IpAddr>,
     pub(super) audit: Audit,
 }
 
@@ -42,6 +45,8 @@ const TABLE: Spec = Spec {
             &[
                 "V(token) is an ssh key that can do nothing but ask for the admission of one node, once. sshd of every \
                  member enforces its expiry and its one command.",
+                "V(ssh_key) is an ssh key that can do what C(pvecm add --use_ssh) of O(node) asks of a member, and nothing else. \
+                 Revoke it with O(state=absent) when the join is over.",
                 "V(ticket) is a login of C(root@pam) that root of a member makes without a password. Proxmox VE ends it \
                  after two hours; nothing can end it earlier, so it is only handed over sealed.",
                 "V(temporary_password) gives root of this member a random password. The entry from before comes back with \
@@ -50,13 +55,13 @@ const TABLE: Spec = Spec {
             ],
         )
         .required()
-        .choices(&["token", "ticket", "temporary_password"]),
+        .choices(&["token", "ssh_key", "ticket", "temporary_password"]),
         Opt::new(
             "state",
             Kind::Str,
             &[
                 "V(present) issues a new credential, every time.",
-                "V(absent) revokes the token O(id), or ends the temporary password.",
+                "V(absent) revokes the token or key O(id), or ends the temporary password.",
                 "V(pruned) removes what is left of credentials that expired.",
             ],
         )
@@ -71,7 +76,7 @@ const TABLE: Spec = Spec {
             "public_key",
             Kind::Str,
             &["Public key from RV(sddc.pve.pve_cluster_join#module:join_request) of that node. The credential is then \
-               returned sealed to it, as RV(credential). Needed for O(type=ticket) and \
+               returned sealed to it, as RV(credential). Needed for O(type=ssh_key), O(type=ticket) and \
                O(type=temporary_password)."],
         )
         .not_secret(),
@@ -79,9 +84,16 @@ const TABLE: Spec = Spec {
             "ttl",
             Kind::Int,
             &["Seconds that it is good for: 60 to 604800, which is 7 days, for a token, and 60 to 3600 for a temporary \
-               password. A day for a token and 900 for a password when not given."],
+               password or an ssh key. A day for a token and 900 for a password or a key when not given."],
         ),
-        Opt::new("id", Kind::Str, &["Id of the token to revoke."]),
+        Opt::new("id", Kind::Str, &["Id of the token or key to revoke."]),
+        Opt::new(
+            "from",
+            Kind::List,
+            &["IP addresses from which sshd takes the key of a token or an ssh key. Any when none is given."],
+        )
+        .elements(Kind::Str)
+        .default("[]"),
         Opt::new(
             "replaces",
             Kind::List,

@@ -18,6 +18,8 @@ use crate::{Node, withdrawal};
 
 /// The program's word for answering a token's key, followed by the token's id.
 pub const COMMAND: &str = "__token";
+/// The program's word for answering who is let in by sudo, which is all that it may run.
+pub const ADMIT: &str = "admit";
 /// More than any question needs.
 pub const LIMIT: u64 = 64 << 10;
 const ADMISSION_TIME: Duration = Duration::from_secs(120);
@@ -75,11 +77,31 @@ pub struct Reply {
 
 /// Answers a question that came in with the key of a token.
 pub fn answer(node: &Node, id: &str, question: &str) -> Reply {
+    replied(question, |question| reply(node, id, question))
+}
+
+/// Answers a question of who may admit nodes and nothing else: the dedicated user, by sudo.
+pub fn answer_admin(node: &Node, question: &str) -> Reply {
+    replied(question, |question| {
+        observe::is_root(node)?;
+        let conf = observe::shared_conf(node)?.context("this node is in no cluster")?;
+        let (name, wanted) = (conf.cluster_name().unwrap_or_default(), &question.cluster_name);
+        ensure!(name == wanted, "this member is in cluster {name:?}, not {wanted:?}");
+        crate::seal::parse_public_key(&question.public_key)?;
+        match question.action {
+            Action::Look => look(node, question),
+            Action::Join => join(node, None, question),
+            Action::Withdraw => withdraw(node, question),
+        }
+    })
+}
+
+fn replied(question: &str, reply: impl FnOnce(&Question) -> anyhow::Result<Reply>) -> Reply {
     let outcome = serde_json::from_str(question)
         .map_err(|_| {
-            anyhow::anyhow!("this is no question of pve_cluster_join: a token's key serves for nothing else")
+            anyhow::anyhow!("this is no question of pve_cluster_join: the key serves for nothing else")
         })
-        .and_then(|question: Question| reply(node, id, &question));
+        .and_then(|question| reply(&question));
     outcome.unwrap_or_else(|error| Reply {
         is_busy: error.is::<Busy>(),
         error: Some(format!("{error:#}")),
@@ -93,14 +115,10 @@ pub fn answer(node: &Node, id: &str, question: &str) -> Reply {
 struct Busy(String);
 
 fn reply(node: &Node, id: &str, question: &Question) -> anyhow::Result<Reply> {
-    observe::is_root(node)?;
-    let token = registry::find(node, id)?;
-    let token = token.with_context(|| {
-        format!("token {id} is not known here: it was revoked, or belongs to another cluster")
-    })?;
+    let token = known(node, id)?;
     check(node, &token, question)?;
     if let Standing::Spent(_) | Standing::HalfSpent = registry::standing(node, id)? {
-        registry::ensure_spent_by(node, id, &question.node, &question.public_key)?;
+        registry::ensure_spent_by(node, id, &question.node, spender(&token, question))?;
     } else {
         ensure!(
             question.action != Action::Withdraw,
@@ -108,24 +126,38 @@ fn reply(node: &Node, id: &str, question: &Question) -> anyhow::Result<Reply> {
         );
     }
     match question.action {
-        Action::Look => {
-            let (decision, nodes) = decide(node, question)?;
-            ensure!(decision.online.is_empty(), "node {:?} is a member already", question.node);
-            Ok(Reply { ok: true, nodes, ..Reply::default() })
+        Action::Look => look(node, question),
+        Action::Join => {
+            ensure!(!token.for_pvecm, "key {id} serves pvecm add only: ask with a token for material");
+            join(node, Some(&token), question)
         }
-        Action::Join => join(node, &token, question),
-        Action::Withdraw => withdraw(node, &token, question),
+        Action::Withdraw => withdraw(node, question),
     }
+}
+
+/// The token of an id, on a member.
+pub(super) fn known(node: &Node, id: &str) -> anyhow::Result<Registered> {
+    observe::is_root(node)?;
+    registry::find(node, id)?.with_context(|| {
+        format!("token {id} is not known here: it was revoked, or belongs to another cluster")
+    })
+}
+
+/// Whom a token is spent for: pvecm has no key that material could be sealed to.
+fn spender<'a>(token: &'a Registered, question: &'a Question) -> &'a str {
+    if token.for_pvecm { &token.public_key } else { &question.public_key }
+}
+
+fn look(node: &Node, question: &Question) -> anyhow::Result<Reply> {
+    let (decision, nodes) = decide(node, &newcomer(question))?;
+    ensure!(decision.online.is_empty(), "node {:?} is a member already", question.node);
+    Ok(Reply { ok: true, nodes, ..Reply::default() })
 }
 
 /// Whether the token is good for this node at this time.
 fn check(node: &Node, token: &Registered, question: &Question) -> anyhow::Result<()> {
     let id = &token.id;
-    ensure!(
-        seconds(node) < token.expires,
-        "token {id} expired at {}: issue another",
-        audit::utc(token.expires)
-    );
+    ensure_in_time(node, token)?;
     ensure!(
         token.cluster_name == question.cluster_name,
         "token {id} is of cluster {:?}, not {:?}",
@@ -142,6 +174,12 @@ fn check(node: &Node, token: &Registered, question: &Question) -> anyhow::Result
     crate::seal::parse_public_key(&question.public_key).map(drop)
 }
 
+pub(super) fn ensure_in_time(node: &Node, token: &Registered) -> anyhow::Result<()> {
+    let (id, ended) = (&token.id, audit::utc(token.expires));
+    ensure!(seconds(node) < token.expires, "token {id} expired at {ended}: issue another");
+    Ok(())
+}
+
 fn newcomer(question: &Question) -> Newcomer {
     Newcomer {
         name: question.node.clone(),
@@ -152,10 +190,10 @@ fn newcomer(question: &Question) -> Newcomer {
 }
 
 /// Whether the cluster can take the node now; with how many nodes it has.
-fn decide(node: &Node, question: &Question) -> anyhow::Result<(Decision, usize)> {
+fn decide(node: &Node, newcomer: &Newcomer) -> anyhow::Result<(Decision, usize)> {
     let conf = observe::shared_conf(node)?.context("this member is in no cluster")?;
     let standing = admission::Standing::of(node, &conf)?;
-    let decision = admission::decide(&standing, &[newcomer(question)])
+    let decision = admission::decide(&standing, std::slice::from_ref(newcomer))
         .map_err(|faults| anyhow::anyhow!(faults.join("; ")))?;
     if !decision.admit.is_empty()
         && let Some(fault) = admission::ha_fault(gather(node, Duration::from_secs(10)).ha.active, &standing)
@@ -165,20 +203,38 @@ fn decide(node: &Node, question: &Question) -> anyhow::Result<(Decision, usize)>
     Ok((decision, standing.nodes.len()))
 }
 
-fn join(node: &Node, token: &Registered, question: &Question) -> anyhow::Result<Reply> {
+fn join(node: &Node, token: Option<&Registered>, question: &Question) -> anyhow::Result<Reply> {
+    let spender = token.map(|token| (token, question.public_key.as_str()));
+    let nodes = admit(node, &question.cluster_name, newcomer(question), spender)?;
+    let material = admission::sealed_material(node, &question.node, &question.public_key)?;
+    Ok(Reply { ok: true, material: Some(material), nodes, ..Reply::default() })
+}
+
+/// Admits a node, once a token is spent for it where it comes with one; with how many nodes the cluster had.
+pub(super) fn admit(
+    node: &Node,
+    cluster_name: &str,
+    newcomer: Newcomer,
+    spender: Option<(&Registered, &str)>,
+) -> anyhow::Result<usize> {
     audit::ensure_writable(node)?;
-    let request =
-        admission::Request { cluster_name: token.cluster_name.clone(), nodes: vec![newcomer(question)] };
-    let wait = ADMISSION_TIME;
-    operation::settle_earlier(node, operation::Kind::Admit, &request.target(), wait, false)
+    let name = newcomer.name.clone();
+    let request = admission::Request { cluster_name: cluster_name.to_owned(), nodes: vec![newcomer.clone()] };
+    operation::settle_earlier(node, operation::Kind::Admit, &request.target(), ADMISSION_TIME, false)
         .map_err(|error| Busy(format!("{error:#}")))?;
     // Before the token is spent, so that a join which can't be is no loss.
-    let (decision, nodes) = decide(node, question)?;
-    ensure!(decision.online.is_empty(), "node {:?} is a member already", question.node);
-    // Who spent it before was looked at already, and needs nothing to be written.
-    if registry::standing(node, &token.id)? == Standing::Unspent {
-        registry::spend(node, &token.id, &question.node, &question.public_key)?;
-        record(node, token, question, "spend_token");
+    let (decision, nodes) = decide(node, &newcomer)?;
+    ensure!(decision.online.is_empty(), "node {name:?} is a member already");
+    match spender {
+        // Who spent it before was looked at already, and needs nothing to be written.
+        Some((token, key)) => {
+            if registry::standing(node, &token.id)? == Standing::Unspent {
+                registry::spend(node, &token.id, &name, key)?;
+                let word = if token.for_pvecm { Kind::SshKey } else { Kind::Token };
+                record(node, cluster_name, "spend_token", word.word(), Some(token.id.clone()), &name);
+            }
+        }
+        None => record(node, cluster_name, "admit_by_sudo", "ssh", None, &name),
     }
     if !decision.admit.is_empty() {
         operation::perform(node, Work::Admit(request), ADMISSION_TIME).map_err(|error| {
@@ -188,13 +244,12 @@ fn join(node: &Node, token: &Registered, question: &Question) -> anyhow::Result<
             }
         })?;
     }
-    let material = admission::sealed_material(node, &question.node, &question.public_key)?;
-    Ok(Reply { ok: true, material: Some(material), nodes, ..Reply::default() })
+    Ok(nodes)
 }
 
-fn withdraw(node: &Node, token: &Registered, question: &Question) -> anyhow::Result<Reply> {
+fn withdraw(node: &Node, question: &Question) -> anyhow::Result<Reply> {
     let request = withdrawal::Request {
-        cluster_name: token.cluster_name.clone(),
+        cluster_name: question.cluster_name.clone(),
         own_name: observe::own_name(node)?,
         name: question.node.clone(),
         is_proven_stopped: question.is_stopped,
@@ -209,14 +264,21 @@ fn withdraw(node: &Node, token: &Registered, question: &Question) -> anyhow::Res
     Ok(Reply { ok: true, ..Reply::default() })
 }
 
-fn record(node: &Node, token: &Registered, question: &Question, what: &str) {
+fn record(
+    node: &Node,
+    cluster: &str,
+    operation: &str,
+    method: &str,
+    credential: Option<String>,
+    subject: &str,
+) {
     let entry = Entry {
         node: observe::own_name(node).unwrap_or_default(),
-        cluster: token.cluster_name.clone(),
-        operation: what.to_owned(),
-        method: Some(Kind::Token.word().to_owned()),
-        credential: Some(token.id.clone()),
-        subjects: vec![question.node.clone()],
+        cluster: cluster.to_owned(),
+        operation: operation.to_owned(),
+        method: Some(method.to_owned()),
+        credential,
+        subjects: vec![subject.to_owned()],
         who: Origin::of(node),
         result: "succeeded".to_owned(),
         ..Entry::default()

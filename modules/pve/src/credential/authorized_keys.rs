@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 
+use super::registry::Registered;
 use super::token;
 use crate::cluster_lock::ClusterLock;
 use crate::node::FileMode;
@@ -17,11 +18,13 @@ const MARK: &str = "sddc-pve-token-";
 /// PVE writes this file too, without a lock of ours: what was written is looked at, and written again.
 const TRIES: u32 = 3;
 
-/// Adds the line of a token.
-pub fn add(node: &Node, id: &str, public_key: &str, expires: u64, program: &str) -> anyhow::Result<()> {
+/// Adds the line of a token; where addresses are given, sshd takes its key from them only.
+pub fn add(node: &Node, token: &Registered, from: &[String], program: &str) -> anyhow::Result<()> {
+    let (id, public_key, expires) = (token.id.as_str(), &token.public_key, token.expires);
     let time: String = crate::audit::utc(expires).chars().filter(|letter| !"-:T".contains(*letter)).collect();
     let command = format!("{program} {} {id}", super::answer::COMMAND);
-    let line = format!("restrict,expiry-time=\"{time}\",command=\"{command}\" {public_key} {MARK}{id}");
+    let from = if from.is_empty() { String::new() } else { format!(",from=\"{}\"", from.join(",")) };
+    let line = format!("restrict,expiry-time=\"{time}\",command=\"{command}\"{from} {public_key} {MARK}{id}");
     change(node, |lines| {
         lines.retain(|known| id_of(known) != Some(id));
         lines.push(line.clone());

@@ -1,5 +1,6 @@
 //! Issuing, listing, revoking and pruning tokens, on a member with quorum.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -24,6 +25,10 @@ pub struct Order {
     pub node: Option<String>,
     /// Seconds that it is good for.
     pub ttl: u64,
+    /// The only addresses that sshd takes its key from; any where none is given.
+    pub from: Vec<IpAddr>,
+    /// For `pvecm add --use_ssh`.
+    pub for_pvecm: bool,
 }
 
 /// A token that was issued.
@@ -93,20 +98,20 @@ pub fn token(node: &Node, order: &Order) -> anyhow::Result<Issued> {
         node: order.node.clone(),
         members: members(node, &own)?,
     });
-    registry::register(
-        node,
-        &Registered {
-            id: token.id.clone(),
-            cluster_name: order.cluster_name.clone(),
-            public_key: token.public_key(),
-            node: order.node.clone(),
-            issued,
-            expires,
-            issued_on: own,
-        },
-    )?;
+    let registered = Registered {
+        id: token.id.clone(),
+        cluster_name: order.cluster_name.clone(),
+        public_key: token.public_key(),
+        node: order.node.clone(),
+        issued,
+        expires,
+        issued_on: own,
+        for_pvecm: order.for_pvecm,
+    };
+    registry::register(node, &registered)?;
     // The key comes last: what it asks for is there.
-    authorized_keys::add(node, &token.id, &token.public_key(), expires, &program)?;
+    let from: Vec<String> = order.from.iter().map(ToString::to_string).collect();
+    authorized_keys::add(node, &registered, &from, &program)?;
     Ok(Issued { text: token.render()?, id: token.id, expires })
 }
 

@@ -34,6 +34,8 @@ pub struct Registered {
     pub expires: u64,
     /// Member that issued it.
     pub issued_on: String,
+    /// Its key serves `pvecm add --use_ssh` of its node, and no question for material.
+    pub for_pvecm: bool,
 }
 
 /// Who spent a token.

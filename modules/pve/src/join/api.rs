@@ -35,6 +35,16 @@ pub(super) fn run(
     password: &SecretString,
     api: Api,
 ) -> anyhow::Result<()> {
+    add(run, request, api, |run| tell(run, request, options, password))
+}
+
+/// `pvecm add`, by whatever way `tell` makes it, watched from the copy of the database to the member.
+pub(super) fn add(
+    run: &mut Run<'_>,
+    request: &Request,
+    api: Api,
+    tell: impl FnOnce(&Run<'_>) -> anyhow::Result<Output>,
+) -> anyhow::Result<()> {
     run.step("copy the database", |run| {
         let id = run.id().to_owned();
         let mut snapshot = Snapshot::open(run.node, &id)?.context("the snapshot is gone")?;
@@ -43,7 +53,7 @@ pub(super) fn run(
     })?;
     run.step("pvecm add", |run| {
         run.mark("pvecm", "add")?;
-        let output = match tell(run, request, options, password) {
+        let output = match tell(run) {
             Ok(output) => output,
             Err(error) => {
                 stop_what_runs(run.node);
@@ -79,7 +89,12 @@ fn tell(
     options: &Options,
     password: &SecretString,
 ) -> anyhow::Result<Output> {
-    let cmd = Cmd::new("pvecm", command(request, options), run.deadline.left(run.node));
+    let pin = match options.secret {
+        ApiSecret::Dialogue => Vec::new(),
+        _ => vec!["--fingerprint".to_owned(), options.fingerprint.to_string()],
+    };
+    let args = command(request, options.peer, &pin, options.nodeid, options.votes);
+    let cmd = Cmd::new("pvecm", args, run.deadline.left(run.node));
     if options.secret != ApiSecret::Dialogue {
         let line = SecretString::from(format!("{}\n", password.expose_secret()));
         return Ok(run.node.run(&cmd.stdin(line))?);
@@ -93,19 +108,24 @@ fn tell(
     }
 }
 
-fn command(request: &Request, options: &Options) -> Vec<String> {
-    let mut args = vec!["add".to_owned(), options.peer.to_string()];
-    if options.secret != ApiSecret::Dialogue {
-        args.extend(["--fingerprint".to_owned(), options.fingerprint.to_string()]);
-    }
+/// The words of `pvecm add`.
+pub(super) fn command(
+    request: &Request,
+    peer: IpAddr,
+    more: &[String],
+    nodeid: Option<u32>,
+    votes: Option<u32>,
+) -> Vec<String> {
+    let mut args = vec!["add".to_owned(), peer.to_string()];
+    args.extend(more.iter().cloned());
     for link in &request.links {
         args.extend([format!("--link{}", link.number), link_value(link)]);
     }
     let mut option = |name: &str, value: Option<u32>| {
         args.extend(value.into_iter().flat_map(|value| [name.to_owned(), value.to_string()]));
     };
-    option("--nodeid", options.nodeid);
-    option("--votes", options.votes);
+    option("--nodeid", nodeid);
+    option("--votes", votes);
     args
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{ACCESS_FILES, DATABASE, PVE_KEYS, SYSTEM_FILES, api, finish};
+use super::{ACCESS_FILES, DATABASE, PVE_KEYS, SYSTEM_FILES, api, finish, ssh};
 use crate::gather::{AUTHKEY, LOCAL_CONF};
 use crate::operation::Run;
 use crate::snapshot::{self, Snapshot};
@@ -25,6 +25,8 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
     if run.marked("pvecm").is_some() {
         api::stop_what_runs(run.node);
     }
+    // A killed process has left its key below /run, and its section, which goes with root's files.
+    ssh::forget_files(run.node)?;
     let has_left_traces = [AUTHKEY, LOCAL_CONF].iter().any(|path| run.node.exists(path));
     let is_pmxcfs_touched =
         run.marked("pmxcfs").is_some() || (run.marked("pvecm").is_some() && has_left_traces);

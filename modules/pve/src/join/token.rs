@@ -9,16 +9,17 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use super::finish::Api;
-use super::{Request, brokered, expose, stopped_proof};
+use super::{Request, SshJoin, brokered, expose, stopped_proof};
 use crate::credential::answer::{Action, Question};
 use crate::credential::token::Token;
+use crate::credential::ask::Door;
 use crate::credential::{ask, issue};
 use crate::observe::LinkAddress;
 use crate::operation::Run;
 use crate::{Node, seal};
 
 /// Note that a member may have admitted this node.
-const ASKED: &str = "token_asked";
+pub(super) const ASKED: &str = "token_asked";
 
 /// A token and what is asked with it.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -67,7 +68,7 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, how: &TokenJoin, api: Ap
     };
     let material = run.step("ask a member with the token", |run| {
         run.mark(ASKED, &token.id)?;
-        let reply = ask::ask(run.node, &token, &question, run.deadline)?;
+        let reply = ask::ask(run.node, &Door::of(&token), &question, run.deadline)?;
         run.mark("nodes_before", &reply.nodes.to_string())?;
         let material = reply.material.context("the member gave no join material")?;
         Ok((material, format!("token {}: admitted beside {} nodes", token.id, reply.nodes)))
@@ -86,15 +87,25 @@ pub(crate) fn take_back(run: &mut Run<'_>, request: &TakeBack) -> Option<String>
     run.marked(ASKED)?;
     let withdrawn = run.step("have the admission taken back", |run| {
         let node = run.node;
-        let token = Token::parse(&request.how.token)?;
+        let (door, asked) = match &request.how {
+            Asked::Token(how) => {
+                let token = Token::parse(&how.token)?;
+                (Door::of(&token), question(node, &token, &request.node, &request.links, false)?)
+            }
+            Asked::Ssh(how) => {
+                let asked =
+                    how.question(node, &request.cluster_name, &request.node, &request.links, false)?;
+                (how.door()?, asked)
+            }
+        };
         let proof = stopped_proof(node, &request.node)?;
         let question = Question {
             action: Action::Withdraw,
             is_stopped: proof.is_corosync_stopped && proof.is_configuration_gone,
-            ..question(node, &token, &request.node, &request.links, false)?
+            ..asked
         };
         let deadline = run.deadline.within(node, Duration::from_secs(60));
-        ask::ask(node, &token, &question, deadline)?;
+        ask::ask(node, &door, &question, deadline)?;
         Ok(((), String::new()))
     });
     Some(match withdrawn {
@@ -108,7 +119,14 @@ pub(crate) fn take_back(run: &mut Run<'_>, request: &TakeBack) -> Option<String>
 
 /// What taking back needs to know.
 pub(crate) struct TakeBack {
+    pub(crate) cluster_name: String,
     pub(crate) node: String,
     pub(crate) links: Vec<LinkAddress>,
-    pub(crate) how: TokenJoin,
+    pub(crate) how: Asked,
+}
+
+/// How a member was asked.
+pub(crate) enum Asked {
+    Token(TokenJoin),
+    Ssh(SshJoin),
 }

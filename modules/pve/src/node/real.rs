@@ -57,6 +57,11 @@ impl Host for RealHost {
         Ok(Output { code: status.code().filter(|_| status.signal().is_none()), stdout: out, stderr: err })
     }
 
+    fn become_program(&self, cmd: &Cmd) -> RunError {
+        let source = command(cmd).exec();
+        RunError::Io { line: cmd.line(), source }
+    }
+
     fn converse(&self, cmd: &Cmd, partner: &mut Partner<'_>) -> Result<Output, RunError> {
         super::terminal::converse(cmd, partner)
     }
@@ -95,16 +100,22 @@ impl Host for RealHost {
 /// Own process group, so that a time-out reaches the children too; `LC_ALL=C`, so that parsers read English;
 /// `/` as working directory, since pvecm refuses to run below /etc/pve (pvecm.pm).
 fn spawn(cmd: &Cmd) -> io::Result<Child> {
-    Command::new(&cmd.program)
-        .args(&cmd.args)
-        .env_clear()
-        .envs([("PATH", PATH), ("LC_ALL", "C"), ("HOME", "/root")])
-        .current_dir("/")
+    command(cmd)
         .stdin(if cmd.stdin.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .spawn()
+}
+
+fn command(cmd: &Cmd) -> Command {
+    let mut command = Command::new(&cmd.program);
+    command
+        .args(&cmd.args)
+        .env_clear()
+        .envs([("PATH", PATH), ("LC_ALL", "C"), ("HOME", "/root")])
+        .current_dir("/");
+    command
 }
 
 /// A program that ends without reading is no error here, so a failed write says nothing.

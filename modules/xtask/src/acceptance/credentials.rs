@@ -112,7 +112,7 @@ pub fn token_attacks(scene: &Scene<'_>) -> Result<()> {
     let id = good.split('.').nth(1).unwrap_or_default();
     let revoke = json!({ "cluster_name": CLUSTER, "type": "token", "state": "absent", "id": id });
     must(scene, "revoke", other, "pve_join_credential", &revoke)?;
-    refuse(scene, "revoked", joiner, &good, &["refuses the token's key"])?;
+    refuse(scene, "revoked", joiner, &good, &["refuses the key"])?;
 
     let left = Duration::from_secs(62).saturating_sub(issued.elapsed());
     std::thread::sleep(left);

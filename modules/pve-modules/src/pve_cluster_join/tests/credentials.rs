@@ -150,7 +150,7 @@ fn a_token_that_is_not_good_for_this_node_is_refused_and_nothing_changes() {
             let revoked = issue(member, json!({"state": "absent", "id": id}));
             assert_eq!(revoked["changed"], true, "{revoked:?}");
         },
-        "refuses the token's key",
+        "refuses the key",
     );
     refuse(
         json!({}),
