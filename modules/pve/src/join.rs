@@ -28,7 +28,7 @@ use crate::{Node, seal, sshd};
 use finish::Api;
 pub use finish::is_complete;
 pub use rollback::undo;
-pub use ssh::{Account, SshJoin, user_faults};
+pub use ssh::{SshJoin, user_faults};
 pub use token::{TokenJoin, question};
 
 /// pmxcfs' database, with what SQLite keeps beside it.

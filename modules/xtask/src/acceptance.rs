@@ -13,6 +13,7 @@ mod play;
 mod refusals;
 mod scene;
 mod secrets;
+mod ssh;
 mod waves;
 
 use std::time::Instant;
@@ -154,6 +155,24 @@ const SCENARIOS: &[Scenario] = &[
         what: "a token serves one node, once, in time, for a join only",
         is_long: true,
         run: credentials::token_attacks,
+    },
+    Scenario {
+        name: "ssh",
+        what: "pvecm add --use_ssh joins under host pins, its key serves that only",
+        is_long: true,
+        run: ssh::method,
+    },
+    Scenario {
+        name: "ssh-user",
+        what: "a user whose sudo rule admits nodes, and nothing else",
+        is_long: true,
+        run: ssh::user,
+    },
+    Scenario {
+        name: "sudo-user",
+        what: "site.yml by an ordinary user with sudo",
+        is_long: true,
+        run: ssh::sudo_user,
     },
     Scenario {
         name: "terminated",

@@ -5,12 +5,12 @@ use ansible_module::Failure;
 use pve::SecretString;
 use pve::admission::Newcomer;
 use pve::corosync_conf::CorosyncConf;
-use pve::credential::answer::Question;
-use pve::credential::token::Token;
-use pve::credential::ask::{self, Door};
 use pve::credential;
+use pve::credential::answer::Question;
+use pve::credential::ask::{self, Door};
+use pve::credential::token::Token;
 use pve::https::api::Peer;
-use pve::join::{self, Account, ApiSecret, How, SshJoin, TokenJoin, check};
+use pve::join::{self, ApiSecret, How, SshJoin, TokenJoin, check};
 use pve::observe::{LinkAddress, by_number};
 use pve::seal::Material;
 
@@ -185,39 +185,25 @@ fn ssh(
     what: &str,
 ) -> Result<(Option<How>, Forecast), Failure> {
     // required_if of the table has seen to it that they are given.
-    let (Some(peer), Some(host_keys)) = (args.peer, args.host_keys) else {
-        return Err(session.failure(anyhow::anyhow!("peer and host_keys are needed")));
-    };
-    let host_keys = session.look("read the host keys", |_| pve::ssh_keys::pins(&host_keys))?;
-    let account = match (args.ssh_user.as_str(), given(&args.credential), args.ssh_key) {
-        ("root", Some(sealed), None) => {
-            let kind = credential::Kind::SshKey;
-            Account::Root { token: opened(session, kind, &args.cluster_name, &sealed)? }
+    let (peer, host_keys) = (args.peer.unwrap_or_default(), args.host_keys.unwrap_or_default());
+    let (peer, host_keys) = session.look("look at peer, host keys and key", |node| {
+        if let Some(key) = args.ssh_key.as_ref().filter(|key| !is_check || node.exists(key)) {
+            join::user_faults(node, key)?;
         }
-        ("root", None, None) => {
-            let fault = "method ssh as root needs credential: pass credential of pve_join_credential type=ssh_key";
+        Ok((join::peer_address(node, &peer)?, pve::ssh_keys::pins(&host_keys)?))
+    })?;
+    let user = Some(args.ssh_user).filter(|name| name != "root");
+    let key = match (&user, given(&args.credential), args.ssh_key) {
+        (None, Some(sealed), None) => opened(session, credential::Kind::SshKey, &args.cluster_name, &sealed)?,
+        // In check mode the key may yet be made.
+        (Some(_), None, Some(key)) if !is_check || session.node.exists(&key) => key.into(),
+        _ => {
+            let fault = "method ssh needs credential of pve_join_credential type=ssh_key as root, and ssh_key as another ssh_user";
             return without(session, is_check, what, fault);
         }
-        ("root", _, Some(_)) => {
-            let fault = "ssh_key is for a dedicated ssh_user: a standing key of root would be root on the member; pass credential";
-            return Err(session.refusal(what, &[fault.to_owned()]));
-        }
-        (name, _, Some(key)) => {
-            session.look("look at the key", |node| join::user_faults(node, name, &key, is_check))?;
-            if is_check && !session.node.exists(&key) {
-                return Ok((None, Forecast::default()));
-            }
-            Account::User { name: name.to_owned(), key }
-        }
-        (name, _, None) => {
-            let fault = format!("ssh_user {name:?} needs ssh_key: the role cluster_admin makes one on each node");
-            return Err(session.refusal(what, &[fault]));
-        }
     };
-    let (name, cluster) = (session.facts.node.clone(), args.cluster_name);
-    let peer = session.look("resolve the peer", |node| join::peer_address(node, &peer))?;
-    let how = SshJoin { peer, host_keys, account, nodeid: args.nodeid, votes: args.votes };
-    let deadline = session.deadline();
+    let (name, cluster, deadline) = (session.facts.node.clone(), args.cluster_name, session.deadline());
+    let how = SshJoin { peer, host_keys, user, key, nodeid: args.nodeid, votes: args.votes };
     let nodes_before = session.look("ask the member whether it lets this node in", |node| {
         let question = how.question(node, &cluster, &name, links, is_check)?;
         Ok(ask::ask(node, &how.door()?, &question, deadline)?.nodes)

@@ -3,6 +3,7 @@
 
 mod credentials;
 mod handover;
+mod ssh;
 
 use pve::admission::sealed_material;
 use pve::fake::{Fake, golden};

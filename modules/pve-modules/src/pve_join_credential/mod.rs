@@ -63,6 +63,10 @@ fn check(args: &Args) -> Result<(), Failure> {
         seal::parse_public_key(key)?;
     }
     let (kind, word) = (args.kind, args.kind.word());
+    // They become part of a line that sshd reads.
+    if let Some(text) = args.from.iter().find(|text| text.parse::<std::net::IpAddr>().is_err()) {
+        return Err(Failure::new(format!("option \"from\" has {text:?}, which is no IP address")));
+    }
     if kind == Kind::Ticket && args.state != State::Present {
         return Err(Failure::new(
             "a ticket is stored nowhere, so it can't be revoked or pruned: Proxmox VE ends it two hours after it was made",
@@ -133,9 +137,8 @@ fn issue_token(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -
     anyhow::ensure!(faults.is_empty(), "no {word} can be issued: {}", faults.join("; "));
     let whom = args.node.as_ref().map_or("any node".to_owned(), |name| format!("node {name:?}"));
     if call.check_mode {
-        return Ok(
-            Outcome::new(true, format!("a {word} for {whom} would be issued")).with("revoked", &args.replaces)
-        );
+        return Ok(Outcome::new(true, format!("a {word} for {whom} would be issued"))
+            .with("revoked", &args.replaces));
     }
     let issued = steps.attempt(node, "issue a key", || issue::token(node, &order))?;
     record(node, args, if order.for_pvecm { "issue_ssh_key" } else { "issue_token" }, &issued.id)?;

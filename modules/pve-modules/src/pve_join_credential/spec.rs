@@ -1,7 +1,5 @@
 //! The table of `pve_join_credential`.
 
-use std::net::IpAddr;
-
 use ansible_module::{Kind, Opt, Relations, Ret, SeeAlso, Spec};
 use pve::credential;
 use serde::Deserialize;
@@ -21,7 +19,7 @@ pub(super) struct Args {
     pub(super) ttl: Option<u64>,
     pub(super) id: Option<String>,
     pub(super) replaces: Vec<String>,
-    pub(super) from: Vec<IpAddr>,
+    pub(super) from: Vec<String>,
     pub(super) audit: Audit,
 }
 

@@ -77,12 +77,12 @@ pub struct Reply {
 
 /// Answers a question that came in with the key of a token.
 pub fn answer(node: &Node, id: &str, question: &str) -> Reply {
-    replied(question, |question| reply(node, id, question))
+    replied(question, &|question| reply(node, id, question))
 }
 
 /// Answers a question of who may admit nodes and nothing else: the dedicated user, by sudo.
 pub fn answer_admin(node: &Node, question: &str) -> Reply {
-    replied(question, |question| {
+    replied(question, &|question| {
         observe::is_root(node)?;
         let conf = observe::shared_conf(node)?.context("this node is in no cluster")?;
         let (name, wanted) = (conf.cluster_name().unwrap_or_default(), &question.cluster_name);
@@ -96,12 +96,12 @@ pub fn answer_admin(node: &Node, question: &str) -> Reply {
     })
 }
 
-fn replied(question: &str, reply: impl FnOnce(&Question) -> anyhow::Result<Reply>) -> Reply {
+fn replied(question: &str, reply: &dyn Fn(&Question) -> anyhow::Result<Reply>) -> Reply {
     let outcome = serde_json::from_str(question)
         .map_err(|_| {
             anyhow::anyhow!("this is no question of pve_cluster_join: the key serves for nothing else")
         })
-        .and_then(|question| reply(&question));
+        .and_then(|question: Question| reply(&question));
     outcome.unwrap_or_else(|error| Reply {
         is_busy: error.is::<Busy>(),
         error: Some(format!("{error:#}")),

@@ -118,9 +118,9 @@ fn ask_one(
     }
     let said = output.tail().replace('\n', " | ");
     match output.code {
-        Some(SSH_FAILED) if said.contains("Permission denied") => bail!(
-            "its sshd refuses the key: it expired, was used up or revoked, or is of another cluster"
-        ),
+        Some(SSH_FAILED) if said.contains("Permission denied") => {
+            bail!("its sshd refuses the key: it expired, was used up or revoked, or is of another cluster")
+        }
         Some(SSH_FAILED) if said.contains("Host key verification failed") => {
             bail!("it shows another host key than the pinned one, so nothing was sent to it: {said}")
         }

@@ -1,6 +1,5 @@
 //! Issuing, listing, revoking and pruning tokens, on a member with quorum.
 
-use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
@@ -26,7 +25,7 @@ pub struct Order {
     /// Seconds that it is good for.
     pub ttl: u64,
     /// The only addresses that sshd takes its key from; any where none is given.
-    pub from: Vec<IpAddr>,
+    pub from: Vec<String>,
     /// For `pvecm add --use_ssh`.
     pub for_pvecm: bool,
 }
@@ -110,8 +109,7 @@ pub fn token(node: &Node, order: &Order) -> anyhow::Result<Issued> {
     };
     registry::register(node, &registered)?;
     // The key comes last: what it asks for is there.
-    let from: Vec<String> = order.from.iter().map(ToString::to_string).collect();
-    authorized_keys::add(node, &registered, &from, &program)?;
+    authorized_keys::add(node, &registered, &order.from, &program)?;
     Ok(Issued { text: token.render()?, id: token.id, expires })
 }
 

@@ -51,9 +51,7 @@ fn serve_line(node: &Node, id: &str, asked: &str) -> anyhow::Result<Served> {
     let bound = token.node.as_deref().context("the key is for no node")?;
     match read(asked)? {
         Demand::Nothing => Ok(Served::Said(String::new())),
-        Demand::Version => {
-            Ok(Served::Said(node.run_ok(&Cmd::new("pvecm", ["apiver"], TOOL_TIME))?.stdout))
-        }
+        Demand::Version => Ok(Served::Said(node.run_ok(&Cmd::new("pvecm", ["apiver"], TOOL_TIME))?.stdout)),
         Demand::Admission(newcomer) => {
             ensure!(newcomer.name == bound, "this key is for node {bound:?}, not {:?}", newcomer.name);
             let spender = Some((&token, token.public_key.as_str()));
@@ -149,8 +147,7 @@ mod tests {
             votes: Some(2),
         };
         assert_eq!(read(line).unwrap(), Demand::Admission(wanted));
-        let Demand::Admission(found) =
-            read("pvecm addnode pve2 --force 1 --new_node_ip 10.88.0.12").unwrap()
+        let Demand::Admission(found) = read("pvecm addnode pve2 --force 1 --new_node_ip 10.88.0.12").unwrap()
         else {
             panic!()
         };

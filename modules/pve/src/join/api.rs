@@ -35,7 +35,7 @@ pub(super) fn run(
     password: &SecretString,
     api: Api,
 ) -> anyhow::Result<()> {
-    add(run, request, api, |run| tell(run, request, options, password))
+    add(run, request, api, &mut |run| tell(run, request, options, password))
 }
 
 /// `pvecm add`, by whatever way `tell` makes it, watched from the copy of the database to the member.
@@ -43,7 +43,7 @@ pub(super) fn add(
     run: &mut Run<'_>,
     request: &Request,
     api: Api,
-    tell: impl FnOnce(&Run<'_>) -> anyhow::Result<Output>,
+    tell: &mut dyn FnMut(&Run<'_>) -> anyhow::Result<Output>,
 ) -> anyhow::Result<()> {
     run.step("copy the database", |run| {
         let id = run.id().to_owned();

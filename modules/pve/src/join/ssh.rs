@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 
 use anyhow::{Context, ensure};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
 use super::finish::Api;
@@ -33,49 +33,32 @@ pub struct SshJoin {
     pub peer: IpAddr,
     /// The host keys that it may show, as `<algorithm> <base64>`.
     pub host_keys: Vec<String>,
-    /// Who is asked.
-    pub account: Account,
+    /// The dedicated user; root when none is given.
+    pub user: Option<String>,
+    /// For root what the member issued for one `pvecm add`, for the user the file of its key on this node.
+    #[serde(serialize_with = "expose")]
+    pub key: SecretString,
     /// Node id; the lowest free one when none is given.
     pub nodeid: Option<u32>,
     /// Votes; 1 when none are given.
     pub votes: Option<u32>,
 }
 
-/// The account on the member.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Account {
-    /// root, with a key that serves one `pvecm add`.
-    Root {
-        /// What the member issued.
-        #[serde(serialize_with = "expose")]
-        token: SecretString,
-    },
-    /// A user whose sudo rule has the one command.
-    User {
-        /// Its name.
-        name: String,
-        /// File of a private key on this node.
-        key: String,
-    },
-}
-
 impl SshJoin {
     /// Id of the key that was issued for this join.
     pub fn credential(&self) -> Option<String> {
-        let Account::Root { token } = &self.account else { return None };
-        Token::parse(token).ok().map(|token| token.id)
+        self.user.is_none().then(|| Token::parse(&self.key).ok().map(|token| token.id)).flatten()
     }
 
     /// How the member is asked.
     pub fn door(&self) -> anyhow::Result<Door> {
         let members = vec![Member { address: self.peer.to_string(), keys: self.host_keys.clone() }];
-        Ok(match &self.account {
-            Account::Root { token } => Door { members, ..Door::of(&Token::parse(token)?) },
-            Account::User { name, key } => Door {
+        Ok(match &self.user {
+            None => Door { members, ..Door::of(&Token::parse(&self.key)?) },
+            Some(name) => Door {
                 account: name.clone(),
                 members,
-                key: Key::File(key.clone()),
+                key: Key::File(self.key.expose_secret().to_owned()),
                 command: format!("sudo -n {PROGRAM} {}", answer::ADMIT),
             },
         })
@@ -103,36 +86,26 @@ impl SshJoin {
     }
 }
 
-/// Whether a user and its key can be used; in a run that must not change anything the key may yet be made.
-pub fn user_faults(node: &Node, name: &str, key: &str, is_check: bool) -> anyhow::Result<()> {
-    let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_-".contains(&byte);
+/// Whether the key of a user is there and its secret one; ssh itself says so only in other words.
+pub fn user_faults(node: &Node, key: &str) -> anyhow::Result<()> {
     ensure!(
-        !name.is_empty() && !name.starts_with('-') && name.bytes().all(is_name),
-        "ssh_user {name:?} is no name of a user"
-    );
-    ensure!(key.starts_with('/') && !key.contains(['%', '"', '\n', ' ']), "ssh_key {key:?} is no absolute path");
-    ensure!(
-        is_check || node.exists(key),
-        "ssh_key {key:?} is not there: run the role cluster_admin on this node"
-    );
-    ensure!(
-        !node.exists(key) || node.is_private(key)?,
-        "ssh_key {key:?} can be read by others than root: chown root {key}; chmod 0600 {key}"
+        node.exists(key) && node.is_private(key)?,
+        "ssh_key {key:?} is missing, or others than root can read it: run the role cluster_admin on this node"
     );
     Ok(())
 }
 
 pub(super) fn run(run: &mut Run<'_>, request: &Request, how: &SshJoin, api: Api) -> anyhow::Result<()> {
-    match how.account {
-        Account::Root { .. } => with_pvecm(run, request, how, api),
-        Account::User { .. } => by_sudo(run, request, how, api),
+    match how.user {
+        None => with_pvecm(run, request, how, api),
+        Some(_) => by_sudo(run, request, how, api),
     }
 }
 
 fn with_pvecm(run: &mut Run<'_>, request: &Request, how: &SshJoin, api: Api) -> anyhow::Result<()> {
     let door = how.door()?;
     run.mark(super::token::ASKED, "ssh")?;
-    api::add(run, request, api, |run| {
+    api::add(run, request, api, &mut |run| {
         // Both go when pvecm has ended; the snapshot and the next run see to it where this process is killed.
         let files = Files::write(run.node, "ssh", &door)?;
         let section = Section::write(run.node, how.peer, &files.options())?;
@@ -240,9 +213,8 @@ mod tests {
         let peer = "10.88.0.11".parse().unwrap();
         let section = Section::write(&node, peer, &["IdentityFile=/run/x".to_owned()]).unwrap();
         let text = node.read(CONFIG).unwrap().unwrap();
-        let wanted = format!(
-            "{BEGIN}\nHost 10.88.0.11\nIdentityFile=/run/x\nHost *\n{END}\nCiphers aes128-ctr\n"
-        );
+        let wanted =
+            format!("{BEGIN}\nHost 10.88.0.11\nIdentityFile=/run/x\nHost *\n{END}\nCiphers aes128-ctr\n");
         assert_eq!(text, wanted);
         // Killed in between, the next one makes it anew rather than twice.
         std::mem::forget(section);

@@ -232,14 +232,14 @@ fn links(node: Node) -> Value {
     json!([{ "number": 0, "address": node.address(LINKS[0]) }, { "number": 1, "address": node.address(LINKS[1]) }])
 }
 
-fn must(scene: &Scene<'_>, label: &str, node: Node, module: &str, args: &Value) -> Result<()> {
+pub(super) fn must(scene: &Scene<'_>, label: &str, node: Node, module: &str, args: &Value) -> Result<()> {
     let run = scene.task(label, node, module, args, &[])?;
     ensure!(run.is_success, "{label} failed: {}", run.messages());
     Ok(())
 }
 
 /// No key, no entry, no file of a credential is left on any node.
-fn nothing_left(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
+pub(super) fn nothing_left(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     for node in nodes {
         let left = scene.sh(*node, LEFT)?;
         ensure!(left.is_empty(), "{node} still has {left}");
