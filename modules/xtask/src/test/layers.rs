@@ -104,6 +104,9 @@ pub const LAYERS: &[Layer] = &[
     },
 ];
 
+/// Ways to join beside the default one, which has a Molecule scenario of its own.
+const METHODS: &[&str] = &["ticket", "token", "api", "expect", "auto"];
+
 /// Integration tests that are layers of their own: all others belong to `unit`.
 const OWN_LAYERS: [&str; 1] = ["contract"];
 
@@ -189,10 +192,16 @@ fn contract(project: &Project, is_full: bool) -> Result<()> {
     Ok(())
 }
 
-fn molecule(project: &Project, _: bool) -> Result<()> {
+/// The covering selection has the default method; the whole product every other one too, each on fresh nodes.
+fn molecule(project: &Project, is_full: bool) -> Result<()> {
     venv::ensure(project)?;
     stage::run(project, &[])?;
-    venv::program(project, "molecule").args(["test", "--scenario-name", "default"]).run()
+    let molecule = |scenario| venv::program(project, "molecule").args(["test", "--scenario-name", scenario]);
+    molecule("default").run()?;
+    let methods = if is_full { METHODS } else { &[] };
+    methods.iter().try_for_each(|method| {
+        molecule("methods").env("PVE_JOIN_METHOD", method).run().with_context(|| format!("method {method}"))
+    })
 }
 
 fn component(name: &str, subcommand: &str) -> Result<()> {
