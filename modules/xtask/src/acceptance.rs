@@ -8,12 +8,17 @@ mod delivery;
 mod examples;
 mod form;
 mod health;
+mod killed;
+mod middle;
 mod passwords;
 mod play;
 mod refusals;
+mod registry;
 mod scene;
 mod secrets;
 mod ssh;
+mod temporary;
+mod trail;
 mod waves;
 
 use std::time::Instant;
@@ -175,6 +180,78 @@ const SCENARIOS: &[Scenario] = &[
         run: ssh::sudo_user,
     },
     Scenario {
+        name: "token-registry",
+        what: "a token holds when a member is cut off, is down, has another time",
+        is_long: true,
+        run: registry::holds,
+    },
+    Scenario {
+        name: "man-in-the-middle",
+        what: "who is not the member is told no secret; tickets that are over let nobody in",
+        is_long: true,
+        run: middle::hears_nothing,
+    },
+    Scenario {
+        name: "temporary-password",
+        what: "root's entry comes back whatever happens, and an administrator's stays",
+        is_long: true,
+        run: temporary::holds,
+    },
+    Scenario {
+        name: "audit-trail",
+        what: "the trail holds over logrotate, and no trail is no join",
+        is_long: true,
+        run: trail::holds,
+    },
+    Scenario {
+        name: "token-loses-process",
+        what: "a join by token that loses its process, at each step",
+        is_long: true,
+        run: |scene| killed::token(scene, killed::Blow::Process),
+    },
+    Scenario {
+        name: "token-loses-power",
+        what: "a join by token that loses the node's power, at each step",
+        is_long: true,
+        run: |scene| killed::token(scene, killed::Blow::Power),
+    },
+    Scenario {
+        name: "token-loses-member",
+        what: "a join by token that loses the member's power, at each step",
+        is_long: true,
+        run: |scene| killed::token(scene, killed::Blow::Member),
+    },
+    Scenario {
+        name: "token-loses-controller",
+        what: "a join by token that loses its controller, at each step",
+        is_long: true,
+        run: |scene| killed::token(scene, killed::Blow::Controller),
+    },
+    Scenario {
+        name: "auto-loses-process",
+        what: "a join by auto that loses its process, at each step",
+        is_long: true,
+        run: |scene| killed::auto(scene, killed::Blow::Process),
+    },
+    Scenario {
+        name: "auto-loses-power",
+        what: "a join by auto that loses the node's power, at each step",
+        is_long: true,
+        run: |scene| killed::auto(scene, killed::Blow::Power),
+    },
+    Scenario {
+        name: "auto-loses-member",
+        what: "a join by auto that loses the member's power, at each step",
+        is_long: true,
+        run: |scene| killed::auto(scene, killed::Blow::Member),
+    },
+    Scenario {
+        name: "auto-loses-controller",
+        what: "a join by auto that loses its controller, at each step",
+        is_long: true,
+        run: |scene| killed::auto(scene, killed::Blow::Controller),
+    },
+    Scenario {
         name: "terminated",
         what: "a module that is told to end says so, its operation goes on",
         is_long: true,
@@ -197,6 +274,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "no secret in output, journal, processes or files",
         is_long: false,
         run: secrets::nowhere,
+    },
+    Scenario {
+        name: "secrets-by-method",
+        what: "the same with every other method, and what it makes up by itself",
+        is_long: true,
+        run: secrets::every_method,
     },
     Scenario {
         name: "examples",
@@ -243,9 +326,9 @@ fn play_all(project: &Project, chosen: Vec<&Scenario>) -> Result<()> {
         let outcome = Scene::open(project, scenario.name).and_then(|scene| (scenario.run)(&scene));
         let elapsed = clock(start.elapsed());
         match outcome {
-            Ok(()) => println!("{:18} ok      {elapsed:>8}  {}", scenario.name, scenario.what),
+            Ok(()) => println!("{:24} ok      {elapsed:>8}  {}", scenario.name, scenario.what),
             Err(error) => {
-                println!("{:18} FAILED  {elapsed:>8}  {}\n{error:#}", scenario.name, scenario.what);
+                println!("{:24} FAILED  {elapsed:>8}  {}\n{error:#}", scenario.name, scenario.what);
                 failed.push(scenario.name);
             }
         }

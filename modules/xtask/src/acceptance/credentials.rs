@@ -204,19 +204,19 @@ fn other_host_key(scene: &Scene<'_>, member: Node, other: Node, joiner: Node, te
     outcome
 }
 
-fn refuse(scene: &Scene<'_>, label: &str, joiner: Node, text: &str, words: &[&str]) -> Result<()> {
+pub(super) fn refuse(scene: &Scene<'_>, label: &str, joiner: Node, text: &str, words: &[&str]) -> Result<()> {
     let before = scene.untouched(&[joiner])?;
     let run = scene.task(label, joiner, "pve_cluster_join", &join(text, joiner), &[])?;
     refused(&run, words, LIMIT).with_context(|| label.to_owned())?;
     scene.still(&before).with_context(|| label.to_owned())
 }
 
-fn join(text: &str, joiner: Node) -> Value {
+pub(super) fn join(text: &str, joiner: Node) -> Value {
     json!({ "cluster_name": CLUSTER, "method": "token", "token": text, "links": links(joiner), "timeout": 90 })
 }
 
 /// Issues a token with a program on the member, not a play, so that no log of a run holds it.
-fn issue(scene: &Scene<'_>, member: Node, label: &str, more: Value) -> Result<String> {
+pub(super) fn issue(scene: &Scene<'_>, member: Node, label: &str, more: Value) -> Result<String> {
     let mut args = json!({ "cluster_name": CLUSTER, "type": "token" });
     if let (Some(args), Value::Object(more)) = (args.as_object_mut(), more) {
         args.extend(more);
@@ -228,7 +228,7 @@ fn issue(scene: &Scene<'_>, member: Node, label: &str, more: Value) -> Result<St
     said["join_string"].as_str().map(str::to_owned).with_context(|| format!("{label}: {said}"))
 }
 
-fn links(node: Node) -> Value {
+pub(super) fn links(node: Node) -> Value {
     json!([{ "number": 0, "address": node.address(LINKS[0]) }, { "number": 1, "address": node.address(LINKS[1]) }])
 }
 

@@ -9,7 +9,7 @@ use super::scene::{Scene, refused, same};
 use crate::lab::{LINKS, Node};
 
 const CLUSTER: &str = "sddc-cluster";
-const LEFT: &str = "ls /var/lib/sddc-pve/temporary-password.json /etc/systemd/system/sddc-pve-restore-password.* \
+pub(super) const LEFT: &str = "ls /var/lib/sddc-pve/temporary-password.json /etc/systemd/system/sddc-pve-restore-password.* \
     /etc/systemd/system/*/sddc-pve-restore-password.* /etc/.shadow.sddc 2>/dev/null; true";
 const FACTOR: &str = "echo '{\"users\":{\"root@pam\":{\"totp\":[{\"id\":\"x\"}]}}}' >/etc/pve/priv/tfa.cfg";
 
@@ -111,7 +111,7 @@ pub fn odd(scene: &Scene<'_>) -> Result<()> {
     Ok(())
 }
 
-fn shadow(scene: &Scene<'_>, node: Node) -> Result<String> {
+pub(super) fn shadow(scene: &Scene<'_>, node: Node) -> Result<String> {
     scene.sh(node, "stat -c '%a %U %G' /etc/shadow; cat /etc/shadow")
 }
 
@@ -121,13 +121,13 @@ fn issue(scene: &Scene<'_>, node: Node, ttl: u32) -> Result<()> {
     Ok(())
 }
 
-fn command(ttl: u32) -> String {
+pub(super) fn command(ttl: u32) -> String {
     let args = json!({ "cluster_name": CLUSTER, "type": "temporary_password", "node": "pve9", "ttl": ttl,
         "public_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" });
     format!("echo '{args}' | $(ls -t /usr/local/lib/sddc-pve/*/pve | head -1) pve_join_credential -; true")
 }
 
-fn until(what: &str, mut look: impl FnMut() -> Result<()>) -> Result<()> {
+pub(super) fn until(what: &str, mut look: impl FnMut() -> Result<()>) -> Result<()> {
     let begun = Instant::now();
     loop {
         match look() {
