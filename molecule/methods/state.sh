@@ -8,5 +8,5 @@ find /etc /root/.ssh /usr/local /var/lib/sddc-pve /var/lib/corosync /run/sddc-pv
         printf '%s %s ' "$(stat -c '%a %U %G %F' "$file")" "$file"
         sha256sum <"$file" | cut -c 1-16
     done
-systemctl list-unit-files --no-legend --plain
-systemctl list-timers --all --no-legend --plain | awk '{ print $NF }' | sort
+systemctl --no-pager list-unit-files --no-legend --plain
+systemctl --no-pager list-timers --all --no-legend --plain | awk '{ print $NF }' | sort

@@ -233,10 +233,11 @@ fn unit(kind: &str) -> String {
 
 fn install_units(node: &Node, expires: u64) -> anyhow::Result<()> {
     let program = operation::install(node)?;
+    // Tried again, since the lock of passwords may be somebody's at this moment (vipw holds it while one edits).
     let service = format!(
         "[Unit]\nDescription=Put root's password back (sddc.pve)\nConditionPathExists={STATE}\nBefore=ssh.service \
-         pvedaemon.service pveproxy.service\n\n[Service]\nType=oneshot\nExecStart={program} {COMMAND}\n\n[Install]\n\
-         WantedBy=multi-user.target\n"
+         pvedaemon.service pveproxy.service\nStartLimitIntervalSec=0\n\n[Service]\nType=oneshot\nExecStart={program} \
+         {COMMAND}\nRestart=on-failure\nRestartSec=15\n\n[Install]\nWantedBy=multi-user.target\n"
     );
     let time = utc(expires).replace('T', " ").replace('Z', " UTC");
     let timer = format!(
@@ -320,6 +321,7 @@ mod tests {
         assert_eq!(fake.machine().read(SHADOW), BEFORE.replace("$y$old$hash", "$6$salt$new"));
         assert_eq!(fs::metadata(fake.path(SHADOW)).unwrap().mode() & 0o7777, 0o640);
         assert!(fake.machine().read(&unit("timer")).contains("OnCalendar=2026-11-22 15:15:00 UTC\n"));
+        assert!(fake.machine().read(&unit("service")).contains("\nRestart=on-failure\n"));
         assert!(
             fake.calls()
                 .iter()

@@ -24,11 +24,11 @@ def serve(plain):
     try:
         plain.settimeout(20)
         with context.wrap_socket(plain, server_side=True) as told:
-            while True:
-                data = told.recv(65536)
-                if not data:
-                    return
-                heard.write(data)
+            told.settimeout(2)
+            try:
+                while data := told.recv(65536):
+                    heard.write(data)
+            except TimeoutError:
                 told.sendall(b"HTTP/1.1 401 authentication failure\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     except OSError:
         pass

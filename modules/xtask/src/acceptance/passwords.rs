@@ -132,7 +132,7 @@ pub(super) fn until(what: &str, mut look: impl FnMut() -> Result<()>) -> Result<
     loop {
         match look() {
             Ok(()) => return Ok(()),
-            Err(error) if begun.elapsed() > Duration::from_secs(100) => {
+            Err(error) if begun.elapsed() > Duration::from_secs(140) => {
                 bail!("not restored by {what}: {error:#}")
             }
             Err(_) => std::thread::sleep(Duration::from_secs(2)),
