@@ -245,6 +245,7 @@ pub fn finish_after_crash(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
     let name = observe::own_name(run.node)?;
     finish::wait_for_membership(run, &cluster_name, &name)?;
     finish::complete(run, &name, Api::Awaited)?;
+    token::forget(run)?;
     conclude(run, &cluster_name, &name).map(Some)
 }
 

@@ -204,7 +204,11 @@ fn issue_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps
 
 fn end_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
     let Some(there) = password::listed(node)? else {
-        return Ok(Outcome::unchanged("root has no temporary password"));
+        let has_traces = password::has_traces(node);
+        if has_traces && !call.check_mode {
+            steps.attempt(node, "remove what one that was cut off left", || password::restore(node))?;
+        }
+        return Ok(Outcome::new(has_traces, "root has no temporary password"));
     };
     if args.state == State::Pruned && seconds(node) < there.ends {
         return Ok(Outcome::unchanged(format!(

@@ -114,9 +114,12 @@ pub fn issue(node: &Node, ttl: u64) -> anyhow::Result<Issued> {
     let expires = seconds(node) + ttl;
     let kept = Kept { id: id.clone(), old: root_hash(node)?, ours, expires };
     let bytes = Zeroizing::new(serde_json::to_vec(&kept).context("root's entry can't be written down")?);
-    node.create_private_dir("/var/lib/sddc-pve")?;
-    node.write(STATE, &bytes, FileMode::Private)?;
-    let placed = install_units(node, expires).and_then(|()| set_root_hash(node, &kept.old, &kept.ours));
+    // Who ends it comes first, so that a crash at any point leaves no hash that nobody clears away.
+    let placed = install_units(node, expires).and_then(|()| {
+        node.create_private_dir("/var/lib/sddc-pve")?;
+        node.write(STATE, &bytes, FileMode::Private)?;
+        set_root_hash(node, &kept.old, &kept.ours)
+    });
     if let Err(error) = placed {
         restore_locked(node).context("and root's entry in /etc/shadow may not be as it was")?;
         return Err(error);
@@ -124,9 +127,14 @@ pub fn issue(node: &Node, ttl: u64) -> anyhow::Result<Issued> {
     Ok(Issued { id, text: SecretString::from(text.as_str()), expires })
 }
 
+/// Whether anything of a temporary password is there, in place or left by a crash.
+pub fn has_traces(node: &Node) -> bool {
+    node.exists(STATE) || node.exists(&unit("service"))
+}
+
 /// Puts root's entry back, and removes timer, unit and what was kept.
 pub fn restore(node: &Node) -> anyhow::Result<Restored> {
-    if !node.exists(STATE) && !node.exists(&unit("service")) {
+    if !has_traces(node) {
         return Ok(Restored::Nothing);
     }
     let _lock = lock(node)?;
@@ -235,7 +243,7 @@ fn install_units(node: &Node, expires: u64) -> anyhow::Result<()> {
     let program = operation::install(node)?;
     // Tried again, since the lock of passwords may be somebody's at this moment (vipw holds it while one edits).
     let service = format!(
-        "[Unit]\nDescription=Put root's password back (sddc.pve)\nConditionPathExists={STATE}\nBefore=ssh.service \
+        "[Unit]\nDescription=Put root's password back (sddc.pve)\nBefore=ssh.service \
          pvedaemon.service pveproxy.service\nStartLimitIntervalSec=0\n\n[Service]\nType=oneshot\nExecStart={program} \
          {COMMAND}\nRestart=on-failure\nRestartSec=15\n\n[Install]\nWantedBy=multi-user.target\n"
     );
@@ -275,124 +283,4 @@ fn random(length: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
-    use secrecy::ExposeSecret;
-
-    use super::*;
-    use crate::Output;
-    use crate::fake::Fake;
-
-    const BEFORE: &str = "root:$y$old$hash:19000:0:99999:7:::\ndaemon:*:19000:0:99999:7:::\n";
-
-    fn fake() -> Fake {
-        let fake = Fake::standalone("pve1", "10.88.0.11");
-        fake.write(SHADOW, BEFORE);
-        fs::set_permissions(fake.path(SHADOW), fs::Permissions::from_mode(0o640)).unwrap();
-        fake.on(|machine, cmd| {
-            let line = cmd.line();
-            (line == "openssl passwd -6 -stdin").then(|| {
-                machine.passwords.push(cmd.input().to_owned());
-                Ok(Output { code: Some(0), stdout: "$6$salt$new\n".to_owned(), stderr: String::new() })
-            })
-        });
-        for kind in ["service", "timer"] {
-            let unit = crate::fake::FakeUnit { active: "inactive".into(), enabled: "disabled".into() };
-            fake.machine().units.insert(format!("{UNIT}.{kind}"), unit);
-        }
-        fake
-    }
-
-    fn clean(fake: &Fake) {
-        assert!(!fake.node().exists(STATE) && !fake.node().exists(&unit("service")));
-        assert_eq!(
-            fake.node().list("/etc").unwrap().iter().filter(|name| name.contains("shadow")).count(),
-            1
-        );
-    }
-
-    #[test]
-    fn a_password_is_in_place_for_its_time_and_the_old_entry_comes_back_whole() {
-        let fake = fake();
-        let node = fake.node();
-        let issued = issue(&node, 900).unwrap();
-        assert_eq!(fake.machine().passwords, [format!("{}\n", issued.text.expose_secret())]);
-        assert_eq!(fake.machine().read(SHADOW), BEFORE.replace("$y$old$hash", "$6$salt$new"));
-        assert_eq!(fs::metadata(fake.path(SHADOW)).unwrap().mode() & 0o7777, 0o640);
-        assert!(fake.machine().read(&unit("timer")).contains("OnCalendar=2026-11-22 15:15:00 UTC\n"));
-        assert!(fake.machine().read(&unit("service")).contains("\nRestart=on-failure\n"));
-        assert!(
-            fake.calls()
-                .iter()
-                .all(|line| !line.contains("$6$") && !line.contains(issued.text.expose_secret()))
-        );
-        assert!(faults(&node).unwrap()[0].contains("not stacked"));
-        assert!(issue(&node, 900).is_err());
-        assert_eq!(listed(&node).unwrap().unwrap().expires, "2026-11-22T15:15:00Z");
-        assert_eq!(restore(&node).unwrap(), Restored::PutBack);
-        assert_eq!(fake.machine().read(SHADOW), BEFORE);
-        clean(&fake);
-        assert_eq!(restore(&node).unwrap(), Restored::Nothing);
-    }
-
-    #[test]
-    fn an_administrators_change_in_between_stays() {
-        let fake = fake();
-        issue(&fake.node(), 900).unwrap();
-        let changed = BEFORE.replace("$y$old$hash", "$y$chosen");
-        fake.write(SHADOW, &changed);
-        assert!(restore_as_unit(&fake.node()).unwrap().contains("the change stays"));
-        assert_eq!(fake.machine().read(SHADOW), changed);
-        clean(&fake);
-    }
-
-    #[test]
-    fn a_locked_or_absent_password_comes_back_as_it_was() {
-        for hash in ["*", "!", "", "!$y$locked"] {
-            let fake = fake();
-            let before = BEFORE.replace("$y$old$hash", hash);
-            fake.write(SHADOW, &before);
-            issue(&fake.node(), 60).unwrap();
-            restore(&fake.node()).unwrap();
-            assert_eq!(fake.machine().read(SHADOW), before, "{hash:?}");
-        }
-    }
-
-    #[test]
-    fn cut_off_before_any_program_the_old_entry_is_restored_later() {
-        for number in 1..=4 {
-            let fake = fake();
-            let left = std::sync::atomic::AtomicUsize::new(number);
-            fake.on(move |_, cmd| {
-                let is_last = left.fetch_sub(1, std::sync::atomic::Ordering::SeqCst) == 1;
-                assert!(!is_last, "killed before {}", cmd.line());
-                None
-            });
-            let node = fake.node();
-            let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| issue(&node, 60).is_ok()));
-            assert!(killed.is_err(), "killed at {number}");
-            restore(&fake.node()).unwrap();
-            assert_eq!(fake.machine().read(SHADOW), BEFORE);
-            clean(&fake);
-        }
-    }
-
-    #[test]
-    fn what_systemd_refuses_undoes_everything() {
-        let fake = fake();
-        fake.answer(&format!("systemctl enable --now {UNIT}.timer"), 1, "");
-        assert!(issue(&fake.node(), 60).is_err());
-        assert_eq!(fake.machine().read(SHADOW), BEFORE);
-        clean(&fake);
-    }
-
-    #[test]
-    fn with_a_second_factor_the_ticket_is_named() {
-        let fake = fake();
-        fake.write("/etc/pve/priv/tfa.cfg", r#"{"users":{"root@pam":{"totp":[{"id":"x"}]}}}"#);
-        let error = issue(&fake.node(), 60).map(drop).unwrap_err().to_string();
-        assert!(error.contains("use method ticket"), "{error}");
-        assert_eq!(fake.machine().read(SHADOW), BEFORE);
-    }
-}
+mod tests;

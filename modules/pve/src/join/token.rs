@@ -74,8 +74,14 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, how: &TokenJoin, api: Ap
         Ok((material, format!("token {}: admitted beside {} nodes", token.id, reply.nodes)))
     })?;
     brokered::run(run, request, &material, api)?;
+    forget(run)
+}
+
+/// Takes the token that this join spent off the cluster, if it was one by token.
+pub(super) fn forget(run: &mut Run<'_>) -> anyhow::Result<()> {
+    let Some(id) = run.marked(ASKED).map(str::to_owned) else { return Ok(()) };
     run.step("forget the spent token", |run| {
-        let forgotten = issue::revoke(run.node, std::slice::from_ref(&token.id));
+        let forgotten = issue::revoke(run.node, std::slice::from_ref(&id));
         // It is of no more use to anybody but this node, and pruning removes it later.
         let detail = forgotten.map_or_else(|error| format!("not yet: {error:#}"), |ids| ids.join(", "));
         Ok(((), detail))
