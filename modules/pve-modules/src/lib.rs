@@ -14,6 +14,7 @@ pub mod pve_cluster_join;
 pub mod pve_cluster_member;
 pub mod pve_cluster_plan;
 pub mod pve_cluster_reset;
+pub mod pve_cluster_trust;
 pub mod pve_cluster_validate;
 pub mod pve_join_credential;
 pub mod pve_join_credential_info;
@@ -29,6 +30,7 @@ pub static MODULES: &[&Module] = &[
     &pve_cluster_plan::MODULE,
     &pve_cluster_join::MODULE,
     &pve_cluster_member::MODULE,
+    &pve_cluster_trust::MODULE,
     &pve_cluster_validate::MODULE,
     &pve_join_credential::MODULE,
     &pve_join_credential_info::MODULE,

@@ -11,6 +11,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("nodeid", 1, u32::MAX as i64),
     ("ports", 1, 65535),
     ("priority", 0, 255),
+    ("renew_days", 0, 700),
     ("stable_for", 0, 86400),
     ("timeout", 1, 86400),
     ("token_coefficient", 0, 60000),

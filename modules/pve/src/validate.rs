@@ -11,6 +11,7 @@ use crate::facts::NodeFacts;
 use crate::gather::gather;
 use crate::verdict::CheckReport;
 use crate::{Deadline, Node, Progress};
+pub(crate) use former::keys_of_former_nodes;
 pub(crate) use view::NONCES;
 pub use view::View;
 

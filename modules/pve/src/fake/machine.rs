@@ -189,6 +189,8 @@ impl Machine {
         let own = format!("/etc/pve/nodes/{}", self.hostname);
         self.write("/etc/pve/pve-root-ca.pem", certificate("ca of", &self.hostname));
         self.write(&format!("{own}/pve-ssl.pem"), certificate("node", &self.hostname));
+        self.write(&format!("{own}/pve-ssl.key"), "key");
+        self.write("/etc/pve/priv/pve-root-ca.key", "key");
         self.write(
             &format!("{own}/lrm_status"),
             r#"{"mode":"active","results":{},"state":"wait_for_agent_lock"}"#,

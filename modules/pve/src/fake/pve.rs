@@ -18,7 +18,7 @@ pub(super) fn run(machine: &mut Machine, cmd: &Cmd) -> Option<Result<Output, Run
     let text = match (cmd.program.as_str(), args.as_slice()) {
         ("pvecm", ["create", name, options @ ..]) => create(machine, name, options),
         ("pvecm", ["add", _, options @ ..]) => add(machine, options, cmd.input()),
-        ("pvecm", ["updatecerts", ..]) => updatecerts(machine),
+        ("pvecm", ["updatecerts", options @ ..]) => updatecerts(machine, options.contains(&"--force")),
         ("pvecm", ["delnode", name]) => delnode(machine, name),
         ("pvecm", ["expected", "1"]) => {
             machine.expected = Some(1);
@@ -159,15 +159,44 @@ fn add(machine: &mut Machine, _options: &[&str], password: &str) -> String {
         return "starting pve-cluster failed: See \"systemctl status corosync.service\"\n".to_owned();
     }
     machine.start("pve-cluster.service");
-    updatecerts(machine) + "successfully added node to cluster.\n"
+    updatecerts(machine, true) + "successfully added node to cluster.\n"
 }
 
-fn updatecerts(machine: &mut Machine) -> String {
+fn updatecerts(machine: &mut Machine, is_forced: bool) -> String {
     let own = format!("/etc/pve/nodes/{}", machine.hostname);
     let name = machine.hostname.clone();
-    machine.write(&format!("{own}/pve-ssl.pem"), certificate("node of the cluster", &name));
-    machine.write(&format!("{own}/ssh_known_hosts"), format!("{name} ssh-rsa AAAA"));
+    if is_forced || !machine.path(&format!("{own}/pve-ssl.pem")).exists() {
+        machine.write(&format!("{own}/pve-ssl.pem"), certificate("node of the cluster", &name));
+    }
+    if !machine.path(&format!("{own}/pve-ssl.key")).exists() {
+        machine.write(&format!("{own}/pve-ssl.key"), "key");
+    }
+    share_root_keys(machine, &name);
+    let host_key = machine.read("/etc/ssh/ssh_host_ed25519_key.pub");
+    let host_key: Vec<&str> = host_key.split_whitespace().take(2).collect();
+    machine.write(&format!("{own}/ssh_known_hosts"), format!("{name} {}", host_key.join(" ")));
+    if !is_forced {
+        return String::new();
+    }
     "(re)generate node files\ngenerate new node certificate\n".to_owned()
+}
+
+/// Root's key, the link to the cluster's authorised keys, and the key among them.
+fn share_root_keys(machine: &mut Machine, name: &str) {
+    const SHARED_KEYS: &str = "/etc/pve/priv/authorized_keys";
+    let public = machine.path("/root/.ssh/id_rsa.pub");
+    if !public.exists() {
+        machine.write("/root/.ssh/id_rsa.pub", format!("ssh-rsa AAAAroot{name} root@{name}\n"));
+    }
+    let link = machine.path("/root/.ssh/authorized_keys");
+    if !link.is_symlink() {
+        let _ = fs::rename(&link, machine.path("/root/.ssh/authorized_keys.org"));
+        let _ = std::os::unix::fs::symlink(SHARED_KEYS, &link);
+    }
+    let (keys, own) = (machine.read(SHARED_KEYS), machine.read("/root/.ssh/id_rsa.pub"));
+    if !keys.contains(own.trim()) {
+        machine.write(SHARED_KEYS, keys + &own);
+    }
 }
 
 fn delnode(machine: &mut Machine, name: &str) -> String {

@@ -3,18 +3,11 @@
 use super::Context;
 use crate::facts::NodeFacts;
 use crate::inventory::WantedNode;
+use crate::known_hosts::{self, Identity};
 use crate::names;
 use crate::network::is_same;
 use crate::order::sort_short_by;
 use crate::verdict::Finding;
-
-/// Where ssh looks for hosts: ours, the distribution's, root's, the cluster's.
-const KNOWN_HOSTS: [&str; 4] = [
-    "/etc/ssh/ssh_known_hosts",
-    "/etc/ssh/ssh_known_hosts2",
-    "/root/.ssh/known_hosts",
-    "/etc/pve/priv/known_hosts",
-];
 
 fn known_peers<'a>(context: &'a Context<'_>) -> Vec<(&'a WantedNode, &'a NodeFacts)> {
     context.peers().filter_map(|peer| Some((peer, peer.facts()?))).collect()
@@ -110,20 +103,16 @@ pub(super) fn known_hosts_agree(context: &Context<'_>) -> anyhow::Result<Finding
     if known.is_empty() {
         return Finding::skipped("the other nodes' host keys are not known");
     }
+    let identities: Vec<Identity> = known.iter().map(|(peer, facts)| Identity::of(peer, facts)).collect();
     let mut wrong = Vec::new();
-    for path in KNOWN_HOSTS {
-        let text = context.node.read(path)?.unwrap_or_default();
-        for line in text.lines().filter(|line| !line.starts_with(['#', '@', '|'])) {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            let [hosts, algorithm, key, ..] = words[..] else { continue };
-            for (peer, facts) in &known {
-                let is_of_peer = hosts.split(',').any(|host| host == peer.name || host == peer.address);
-                let own = facts.host_keys.iter().find(|own| own.algorithm == algorithm);
-                if is_of_peer && own.is_some_and(|own| own.key != key) {
-                    wrong.push(format!("{path} has another {algorithm} key of {}", peer.name));
-                }
-            }
-        }
+    for path in known_hosts::FILES {
+        let content = context.node.read_bytes(path)?.unwrap_or_default();
+        let found = known_hosts::mend(&content, &identities);
+        wrong.extend(
+            found.into_iter().flat_map(|mended| mended.conflicts).map(|conflict| {
+                format!("{path} has another {} key of {}", conflict.algorithm, conflict.node)
+            }),
+        );
     }
     wrong.dedup();
     if wrong.is_empty() {

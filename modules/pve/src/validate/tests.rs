@@ -19,6 +19,7 @@ fn member(name: &str, address: &str, conf: &str) -> Fake {
     let pem = |body: &str| format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
     for (index, node) in ["pve1", "pve2", "pve3"].iter().enumerate() {
         fake.write(&format!("/etc/pve/nodes/{node}/pve-ssl.pem"), pem(&"AAAA".repeat(index + 1)));
+        fake.write(&format!("/etc/pve/nodes/{node}/pve-ssl.key"), "key");
     }
     fake.write("/etc/pve/pve-root-ca.pem", pem("BBBB"));
     fake
