@@ -33,8 +33,8 @@ pub struct Sight {
     pub identities: Vec<Identity>,
     /// Members whose host keys are not known.
     pub unverified: Vec<String>,
-    /// Files of known hosts: path, content, and where it is a link to somewhere else, to where.
-    pub files: Vec<(String, Vec<u8>, Option<String>)>,
+    /// Files of known hosts.
+    pub files: Vec<KnownHosts>,
     /// Why root's keys are not as PVE sets them up.
     pub key_faults: Vec<String>,
     /// What of root's keys somebody should look at.
@@ -45,6 +45,17 @@ pub struct Sight {
     pub authority_fault: Option<String>,
     /// What the API shows.
     pub api: Api,
+}
+
+/// A file of known hosts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownHosts {
+    /// Its path.
+    pub path: String,
+    /// Its content.
+    pub content: Vec<u8>,
+    /// Where it is a link, to where.
+    pub link: Option<String>,
 }
 
 /// Which certificate the API of this node shows.
@@ -108,7 +119,7 @@ impl Plan {
 /// What follows from what was found. An error where it can't be mended here without harm elsewhere.
 pub fn plan(sight: &Sight) -> anyhow::Result<Plan> {
     let mut plan = Plan { keys: sight.key_faults.clone(), notes: sight.key_notes.clone(), ..Plan::default() };
-    for (path, content, link) in &sight.files {
+    for KnownHosts { path, content, link } in &sight.files {
         let Some(Mended { content: after, conflicts }) = known_hosts::mend(content, &sight.identities) else {
             continue;
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 
-use super::{Api, Request, Sight};
+use super::{Api, KnownHosts, Request, Sight};
 use crate::corosync_conf::ConfNode;
 use crate::credential::authorized_keys;
 use crate::facts::NodeFacts;
@@ -127,10 +127,7 @@ fn own_facts(node: &Node) -> anyhow::Result<NodeFacts> {
     })
 }
 
-fn known_hosts_files(
-    node: &Node,
-    members: &[ConfNode],
-) -> anyhow::Result<Vec<(String, Vec<u8>, Option<String>)>> {
+fn known_hosts_files(node: &Node, members: &[ConfNode]) -> anyhow::Result<Vec<KnownHosts>> {
     let published = members.iter().map(|member| published(&member.name));
     let mut files = Vec::new();
     for path in known_hosts::FILES.map(str::to_owned).into_iter().chain(published) {
@@ -139,7 +136,7 @@ fn known_hosts_files(
             continue;
         }
         if let Some(content) = node.read_bytes(&path)? {
-            files.push((path, content, link));
+            files.push(KnownHosts { path, content, link });
         }
     }
     Ok(files)
@@ -218,17 +215,16 @@ fn unpublished(node: &Node, own: &str, identities: &[Identity]) -> anyhow::Resul
     Ok((!is_there).then(|| format!("{path} has no host key of this node")))
 }
 
-/// What the API shows, once the workers of a reload shortly before are gone.
+/// What the API shows, once a reload shortly before is over.
 fn served(node: &Node, deadline: Deadline) -> Api {
     let shown = || -> anyhow::Result<Api> {
-        let expected = observe::own_certificate(node)?.context("this node has no certificate in /etc/pve")?;
         let address = observe::own_address(node)?;
-        if api::served_certificate(node, address, TOOL_TIMEOUT)? == expected
-            || observe::wait_for_api(node, address, deadline.within(node, API_PATIENCE)).is_ok()
-        {
+        if observe::wait_for_api(node, address, deadline.within(node, API_PATIENCE)).is_ok() {
             return Ok(Api::Right);
         }
-        Ok(Api::Other(api::served_certificate(node, address, TOOL_TIMEOUT)?.to_string()))
+        let expected = observe::own_certificate(node)?.context("this node has no certificate in /etc/pve")?;
+        let shown = api::served_certificate(node, address, TOOL_TIMEOUT)?;
+        Ok(if shown == expected { Api::Right } else { Api::Other(shown.to_string()) })
     };
     shown()
         .unwrap_or_else(|error| Api::Silent(format!("the API's certificate can't be looked at: {error:#}")))

@@ -37,14 +37,18 @@ fn a_member_that_is_as_it_should_be_gives_no_work() {
 fn a_link_to_elsewhere_is_told_and_not_written() {
     let mut sight = sight();
     let wrong = b"pve2 ssh-rsa OLD\n".to_vec();
-    sight.files = vec![("/root/.ssh/known_hosts".into(), wrong, Some("/srv/hosts".into()))];
+    sight.files = vec![KnownHosts {
+        path: "/root/.ssh/known_hosts".into(),
+        content: wrong,
+        link: Some("/srv/hosts".into()),
+    }];
     let told = plan(&sight).unwrap();
     assert!(!told.has_work());
     assert_eq!(
         told.notes,
         ["/root/.ssh/known_hosts is a link to /srv/hosts, which has another key of pve2: mend it there"]
     );
-    sight.files[0].2 = None;
+    sight.files[0].link = None;
     assert_eq!(plan(&sight).unwrap().lines(), ["/root/.ssh/known_hosts line 1: another ssh-rsa key of pve2"]);
 }
 
