@@ -114,8 +114,8 @@ fn find_fault(
     Ok(None)
 }
 
-/// Why the cluster's authority can sign nothing good; `None` when it can.
-pub fn authority_fault(node: &Node, timeout: Duration) -> anyhow::Result<Option<String>> {
+/// Why PVE can make no certificate of the cluster's authority, or none that lasts so many days; `None` when it can.
+pub fn authority_fault(node: &Node, days: u32, timeout: Duration) -> anyhow::Result<Option<String>> {
     let Some(pem) = node.read(AUTHORITY)? else {
         return Ok(Some(format!("the certificate of the cluster's authority, {AUTHORITY}, is missing")));
     };
@@ -124,11 +124,16 @@ pub fn authority_fault(node: &Node, timeout: Duration) -> anyhow::Result<Option<
             "the key of the cluster's authority, /etc/pve/priv/pve-root-ca.key, is missing".to_owned(),
         ));
     }
-    let said = openssl(node, &["x509", "-noout", "-enddate", "-checkend", "0"], &pem, timeout)?;
+    // A certificate ends two days before its authority, which signs none in its last two weeks (PVE/Cluster/Setup.pm,
+    // `gen_pve_ssl_cert`).
+    let seconds = (u64::from(days + 3).max(14) * 86400).to_string();
+    let said = openssl(node, &["x509", "-noout", "-enddate", "-checkend", &seconds], &pem, timeout)?;
     let Some(until) = said.stdout.lines().find_map(|line| line.strip_prefix("notAfter=")) else {
         return Ok(Some(format!("openssl can't read {AUTHORITY}")));
     };
-    Ok((!said.is_success()).then(|| format!("the cluster's authority, {AUTHORITY}, ended on {until}")))
+    Ok((!said.is_success()).then(|| {
+        format!("the cluster's authority, {AUTHORITY}, ends on {until}, and PVE makes no certificate that outlives it")
+    }))
 }
 
 /// What is read goes to standard input: a key never stands in an argument or a file of ours.

@@ -13,6 +13,8 @@ use crate::{Cmd, Node, Replaced};
 pub const AUTHORIZED_KEYS: &str = "/root/.ssh/authorized_keys";
 /// Root's second file, in sshd's default list (sshd_config(5), AuthorizedKeysFile).
 pub const OWN_KEYS: &str = "/root/.ssh/authorized_keys2";
+/// What was root's own file before it became a link; sshd does not read it.
+const BEFORE: &str = "/root/.ssh/authorized_keys.before-sddc-pve";
 /// Ours, where sshd does not read the second file.
 pub const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-sddc-pve.conf";
 const SECOND: &str = ".ssh/authorized_keys2";
@@ -132,6 +134,21 @@ fn let_sshd_read(node: &Node, settings: &Settings) -> anyhow::Result<&'static st
         reload(node)?;
     }
     Ok(", which sshd now reads")
+}
+
+/// Makes root's file a link to the keys that the cluster shares. Left to PVE, every key of the file would become root on all
+/// members: it moves the file away and then merges that one (PVE/Cluster/Setup.pm, `ssh_merge_keys`). So keys of this node
+/// alone are kept for it alone first, and the file as it was beside it.
+pub fn link_to_shared_keys(node: &Node, shared: &str) -> anyhow::Result<()> {
+    keep_keys_but(node, &node.read(shared)?.unwrap_or_default())?;
+    if let Some(content) = node.read_bytes(AUTHORIZED_KEYS)? {
+        node.write(BEFORE, &content, FileMode::Private)?;
+    }
+    let link = format!("{AUTHORIZED_KEYS}.sddc-pve.{}", std::process::id());
+    node.remove(&link)?;
+    std::os::unix::fs::symlink(shared, node.path(&link))
+        .and_then(|()| std::fs::rename(node.path(&link), node.path(AUTHORIZED_KEYS)))
+        .with_context(|| format!("cannot make {AUTHORIZED_KEYS} a link to {shared}"))
 }
 
 /// Makes sshd read its configuration anew.

@@ -9,7 +9,7 @@ mod look;
 
 use crate::inventory::WantedNode;
 use crate::known_hosts::{self, Conflict, Identity, Mended};
-use crate::node_certificate::{Fault, State};
+use crate::node_certificate::{Fault, FaultKind, State};
 pub use apply::apply;
 pub use look::look;
 
@@ -116,6 +116,11 @@ impl Plan {
     }
 }
 
+/// A new authority is everybody's matter: no node makes one for itself here.
+const NEW_AUTHORITY: &str = "a new authority makes every node's certificate foreign, so it is left to you: restore it from a \
+                             backup of /etc/pve, or remove its certificate and its key and run \"pvecm updatecerts --force\" on \
+                             every node";
+
 /// What follows from what was found. An error where it can't be mended here without harm elsewhere.
 pub fn plan(sight: &Sight) -> anyhow::Result<Plan> {
     let mut plan = Plan { keys: sight.key_faults.clone(), notes: sight.key_notes.clone(), ..Plan::default() };
@@ -131,15 +136,15 @@ pub fn plan(sight: &Sight) -> anyhow::Result<Plan> {
             )),
         }
     }
-    if let (Some(fault), Some(authority)) = (&sight.certificate.fault, &sight.authority_fault) {
-        anyhow::bail!(
-            "{}, and {authority}: a new authority would make every node's certificate foreign, so it is left to you; \
-             restore it from a backup of /etc/pve, or let PVE make a new one and run \"pvecm updatecerts --force\" on \
-             every node",
-            fault.text
-        );
+    match (&sight.certificate.fault, &sight.authority_fault) {
+        (fault, None) => plan.certificate.clone_from(fault),
+        (None, Some(_)) => {}
+        // It is good as long as it lasts, and a new one would last no longer.
+        (Some(fault), Some(authority)) if fault.kind == FaultKind::EndsSoon => {
+            plan.notes.push(format!("{}, and {authority}: {NEW_AUTHORITY}", fault.text));
+        }
+        (Some(fault), Some(authority)) => anyhow::bail!("{}, and {authority}: {NEW_AUTHORITY}", fault.text),
     }
-    plan.certificate.clone_from(&sight.certificate.fault);
     match &sight.api {
         Api::Right => {}
         Api::Other(shown) => {

@@ -239,6 +239,9 @@ fn roots_keys_become_what_pve_makes_them_and_nobody_is_locked_out() {
         &[told],
     );
     assert_eq!(fs::read_link(fake.path(link)).unwrap().to_str(), Some(SHARED_KEYS));
+    assert!(fake.machine().read("/root/.ssh/authorized_keys.before-sddc-pve").contains("AAAAtwo"));
+    // Nor do its own become the cluster's, as PVE would have it.
+    assert!(!fake.machine().read(SHARED_KEYS).contains("AAAAdesk"), "a key of one node is root on all");
     // The cluster's keys don't become this node's own: they would outlive the nodes that have them.
     assert_eq!(fake.machine().read("/root/.ssh/authorized_keys2"), "ssh-ed25519 AAAAdesk me@desk\n");
     let told = "root's key of pve1 is not in /etc/pve/priv/authorized_keys";
@@ -314,9 +317,33 @@ fn what_pve_does_not_mend_is_a_failure_that_says_so() {
     fs::remove_file(fake.path("/etc/pve/pve-root-ca.pem")).unwrap();
     let result = call(&fake, false);
     assert!(
-        result["msg"].as_str().unwrap().contains("pve-root-ca.pem, is missing: a new authority"),
+        result["msg"].as_str().unwrap().contains("pve-root-ca.pem, is missing: a new authority makes"),
         "{result:?}"
     );
+}
+
+#[test]
+fn an_authority_that_ends_soon_makes_no_longer_certificates() {
+    let ends = |fake: &Fake, days: u32| {
+        let line = format!("openssl x509 -noout -enddate -checkend {}", days * 86400);
+        fake.answer(&line, 1, "notAfter=Dec  1 00:00:00 2026 GMT\n");
+    };
+    let fake = member();
+    fake.write(OWN_PEM, pem("soon"));
+    ends(&fake, 33);
+    let result = call(&fake, false);
+    assert_eq!(result["changed"], false, "{result:?}");
+    let note = result["notes"][0].as_str().unwrap();
+    assert!(
+        note.contains("ends on Nov 22")
+            && note.contains("authority, /etc/pve/pve-root-ca.pem, ends on Dec  1"),
+        "{note}"
+    );
+    fake.write(OWN_PEM, pem("ended"));
+    ends(&fake, 14);
+    let msg = call(&fake, false)["msg"].as_str().unwrap().to_owned();
+    assert!(msg.contains("ends on Dec  1 00:00:00 2026 GMT, and PVE makes no certificate"), "{msg}");
+    assert!(!fake.calls().iter().any(|call| call.starts_with("pvecm")));
 }
 
 #[test]

@@ -193,10 +193,13 @@ fn share_root_keys(machine: &mut Machine, name: &str) {
         let _ = fs::rename(&link, machine.path("/root/.ssh/authorized_keys.org"));
         let _ = std::os::unix::fs::symlink(SHARED_KEYS, &link);
     }
-    let (keys, own) = (machine.read(SHARED_KEYS), machine.read("/root/.ssh/id_rsa.pub"));
+    let mut keys = machine.read(SHARED_KEYS) + &machine.read("/root/.ssh/authorized_keys.org");
+    let _ = fs::remove_file(machine.path("/root/.ssh/authorized_keys.org"));
+    let own = machine.read("/root/.ssh/id_rsa.pub");
     if !keys.contains(own.trim()) {
-        machine.write(SHARED_KEYS, keys + &own);
+        keys.push_str(&own);
     }
+    machine.write(SHARED_KEYS, keys);
 }
 
 fn delnode(machine: &mut Machine, name: &str) -> String {

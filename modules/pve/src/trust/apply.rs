@@ -26,11 +26,8 @@ pub fn apply(node: &Node, request: &Request, deadline: Deadline) -> anyhow::Resu
     }
     if !todo.keys.is_empty() || todo.certificate.is_some() {
         lock.renew();
-        let is_link =
-            std::fs::symlink_metadata(node.path(sshd::AUTHORIZED_KEYS)).is_ok_and(|found| found.is_symlink());
-        if !is_link {
-            // PVE moves a file of keys away: those that are this node's alone go on to let in here.
-            sshd::keep_keys_but(node, &node.read(authorized_keys::PATH)?.unwrap_or_default())?;
+        if !node.path(sshd::AUTHORIZED_KEYS).is_symlink() {
+            sshd::link_to_shared_keys(node, authorized_keys::PATH)?;
         }
         if todo.certificate.as_ref().is_some_and(|fault| fault.kind == FaultKind::BadKey) {
             node.remove(&format!("/etc/pve/nodes/{}/pve-ssl.key", sight.own))?;

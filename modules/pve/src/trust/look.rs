@@ -11,6 +11,7 @@ use crate::facts::NodeFacts;
 use crate::https::api;
 use crate::inventory::{WantedLink, WantedNode};
 use crate::known_hosts::{self, Identity};
+use crate::node_certificate::FaultKind;
 use crate::sshd::AUTHORIZED_KEYS;
 use crate::validate::keys_of_former_nodes;
 use crate::{Deadline, Node, names, node_certificate, observe, packages, quorumtool, ssh_keys};
@@ -24,7 +25,10 @@ const ROOT_KEY: &str = "/root/.ssh/id_rsa.pub";
 pub fn look(node: &Node, request: &Request, deadline: Deadline) -> anyhow::Result<Sight> {
     let mut sight = look_at_files(node, request)?;
     match &sight.certificate.fault {
-        Some(_) => sight.authority_fault = node_certificate::authority_fault(node, TOOL_TIMEOUT)?,
+        Some(fault) => {
+            let days = if fault.kind == FaultKind::EndsSoon { request.renew_days } else { 0 };
+            sight.authority_fault = node_certificate::authority_fault(node, days, TOOL_TIMEOUT)?;
+        }
         None => sight.api = served(node, deadline),
     }
     Ok(sight)

@@ -2,7 +2,6 @@
 
 use super::*;
 use crate::facts::HostKey;
-use crate::node_certificate::FaultKind;
 
 fn sight() -> Sight {
     let key = HostKey { algorithm: "ssh-rsa".into(), key: "R2".into(), fingerprint: String::new() };
