@@ -19,6 +19,7 @@ mod secrets;
 mod ssh;
 mod temporary;
 mod trail;
+mod trust;
 mod waves;
 
 use std::time::Instant;
@@ -262,6 +263,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "a cluster taken apart leaves nodes that form one again",
         is_long: true,
         run: form::reset,
+    },
+    Scenario {
+        name: "trust",
+        what: "wrong host keys, bad certificates and root's keys are mended, nobody else's are touched",
+        is_long: true,
+        run: trust::all,
     },
     Scenario {
         name: "full-disk",

@@ -41,7 +41,8 @@ pub fn ensure_all(host: &Host, force: bool) -> io::Result<bool> {
     ensure_key(host, WWW_KEY, "2048", 0o640)?;
     let node_key = host.node_file("pve-ssl.key");
     ensure_key(host, &node_key, "2048", 0o640)?;
-    ensure_authority(host)?;
+    // A new authority makes the node's own certificate anew, and no other node's.
+    let force = ensure_authority(host)? || force;
     let certificate = host.node_file("pve-ssl.pem");
     if host.exists(&certificate) && !force || host.faults.now().no_certificate {
         return Ok(false);
@@ -61,12 +62,12 @@ fn ensure_auth_key(host: &Host) -> io::Result<()> {
     host.write(AUTH_PUBLIC, checked(public, "openssl rsa")?.as_bytes(), 0o640)
 }
 
-fn ensure_authority(host: &Host) -> io::Result<()> {
+/// True when the authority has a new certificate.
+fn ensure_authority(host: &Host) -> io::Result<bool> {
     if host.exists(CA_KEY) && host.exists(CA_CERTIFICATE) {
-        return Ok(());
+        return Ok(false);
     }
-    let key = new_key(host, "4096")?;
-    host.write(CA_KEY, key.as_bytes(), 0o600)?;
+    ensure_key(host, CA_KEY, "4096", 0o600)?;
     let uuid = host.read_text("/proc/sys/kernel/random/uuid").unwrap_or_default();
     let subject = format!("/CN=Proxmox Virtual Environment/OU={}/O=PVE Cluster Manager CA", uuid.trim());
     let key_file = host.path(CA_KEY).to_string_lossy().into_owned();
@@ -74,10 +75,22 @@ fn ensure_authority(host: &Host) -> io::Result<()> {
         "openssl", "req", "-batch", "-new", "-x509", "-days", "3650", "-nodes", "-sha256", "-key", &key_file,
         "-subj", &subject,
     ]);
-    host.write(CA_CERTIFICATE, checked(made, "openssl req")?.as_bytes(), 0o640)
+    host.write(CA_CERTIFICATE, checked(made, "openssl req")?.as_bytes(), 0o640)?;
+    Ok(true)
 }
 
-/// The node's certificate: its names and its address, signed by the cluster's authority for two years.
+/// Days that the authority still lasts.
+fn authority_days(host: &Host) -> io::Result<i64> {
+    let file = host.path(CA_CERTIFICATE).to_string_lossy().into_owned();
+    let end = checked(host.run(&["openssl", "x509", "-noout", "-enddate", "-in", &file]), "openssl x509")?;
+    let end = end.trim().trim_start_matches("notAfter=");
+    let end = checked(host.run(&["date", "-d", end, "+%s"]), "date")?;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    Ok((end.trim().parse::<i64>().map_err(io::Error::other)? - now) / 86400)
+}
+
+/// The node's certificate: its names and its address, signed by the cluster's authority for two years at most.
 fn sign(host: &Host, key: &str, certificate: &str) -> io::Result<()> {
     let node = host.nodename();
     let fqdn = host.run(&["hostname", "-f"]).stdout.trim().to_owned();
@@ -89,8 +102,13 @@ fn sign(host: &Host, key: &str, certificate: &str) -> io::Result<()> {
     let path = |file: &str| host.path(file).to_string_lossy().into_owned();
     let request = checked(
         host.run(&["openssl", "req", "-batch", "-new", "-key", &path(key), "-subj", &subject]),
-        "openssl req",
+        "unable to generate pve certificate request:\nopenssl req",
     )?;
+    let left = authority_days(host)?;
+    if left < 14 {
+        return Err(io::Error::other("CA expires in less than 2 weeks, unable to generate certificate."));
+    }
+    let days = (left - 2).min(730).to_string();
     let extensions = format!(
         "basicConstraints=CA:FALSE\nsubjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid,issuer\nextendedKeyUsage=serverAuth,clientAuth\nsubjectAltName={names}\n"
     );
@@ -106,7 +124,7 @@ fn sign(host: &Host, key: &str, certificate: &str) -> io::Result<()> {
             "-req",
             "-sha256",
             "-days",
-            "730",
+            &days,
             "-CA",
             &path(CA_CERTIFICATE),
             "-CAkey",

@@ -89,12 +89,16 @@ pub fn link_authorized_keys(host: &Host) -> io::Result<()> {
     Ok(())
 }
 
-/// Adds root's public key to the cluster's authorised keys.
+/// Adds root's public key to the cluster's authorised keys, and those of root's own file that the link replaced: a key of
+/// one node so becomes one of all.
 pub fn merge_authorized_keys(host: &Host) -> io::Result<()> {
     let public = host.read_text(&format!("{ROOT_KEY}.pub"))?;
     let keys = host.read_text(CLUSTER_KEYS).unwrap_or_default();
+    let replaced = host.read_text(ROOT_KEYS_BACKUP).unwrap_or_default();
     let mut lines: Vec<&str> = Vec::new();
-    for line in keys.lines().chain(public.lines()).filter(|line| !line.trim().is_empty()) {
+    for line in
+        keys.lines().chain(replaced.lines()).chain(public.lines()).filter(|line| !line.trim().is_empty())
+    {
         if !lines.contains(&line) {
             lines.push(line);
         }
@@ -105,6 +109,9 @@ pub fn merge_authorized_keys(host: &Host) -> io::Result<()> {
             let reason = error.raw_os_error().map_or("unknown error", |errno| Errno::from_raw(errno).desc());
             io::Error::other(format!("close (rename) atomic file '{CLUSTER_KEYS}' failed: {reason}"))
         })?;
+    }
+    if is_link(host, ROOT_KEYS) {
+        host.remove(ROOT_KEYS_BACKUP)?;
     }
     Ok(())
 }
@@ -144,10 +151,12 @@ pub fn merge_known_hosts(host: &Host, address: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// A joining node drops the link to the merged list: its own host keys are in the nodes' directories.
+/// The link to the merged list becomes a file with what the list has: the nodes' own host keys are in their directories.
 pub fn unmerge_known_hosts(host: &Host) -> io::Result<()> {
     if is_link(host, SYSTEM_HOSTS) {
+        let hosts = host.read(CLUSTER_HOSTS).unwrap_or_default();
         host.remove(SYSTEM_HOSTS)?;
+        host.write(SYSTEM_HOSTS, &hosts, 0o644)?;
     }
     Ok(())
 }

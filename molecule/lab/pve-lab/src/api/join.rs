@@ -80,7 +80,8 @@ pub fn prepare(host: &Host) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     ssh_keys::permit_root_login(host).map_err(text)?;
     ssh_keys::ensure_root_key(host).map_err(text)?;
-    ssh_keys::link_authorized_keys(host).map_err(text)
+    ssh_keys::link_authorized_keys(host).map_err(text)?;
+    ssh_keys::unmerge_known_hosts(host).map_err(text)
 }
 
 /// The checks that say why a node may not join.
@@ -216,7 +217,6 @@ pub fn finish_with_files(host: &Host, task: &Task) -> Result<(), String> {
         lose_node_files(host);
         return Err(error.to_string());
     }
-    ssh_keys::unmerge_known_hosts(host).map_err(text)?;
     task.line("generated new node certificate, restart pveproxy and pvedaemon services");
     host.run(&["systemctl", "reload-or-restart", "pvedaemon", "pveproxy"]);
     task.line(&format!("successfully added node '{}' to cluster.", host.nodename()));

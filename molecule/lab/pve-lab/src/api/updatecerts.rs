@@ -55,13 +55,14 @@ fn cluster_files(host: &Host) -> io::Result<()> {
 /// All of it, telling `say` what is done. True when the node has a new certificate.
 pub fn run(host: &Host, force: bool, say: &dyn Fn(&str)) -> io::Result<bool> {
     ssh_keys::ensure_root_key(host)?;
+    host.create_dir("/etc/pve/priv", 0o700)?;
+    // Before the certificate: one that can't be made leaves the link behind.
+    ssh_keys::link_authorized_keys(host)?;
     say("(re)generate node files");
     if force {
         say("generate new node certificate");
     }
-    let renewed = node_files(host, force)?;
-    ssh_keys::link_authorized_keys(host)?;
-    Ok(renewed)
+    node_files(host, force)
 }
 
 /// The end of it: root's key among the cluster's, the files that all nodes have.

@@ -8,6 +8,7 @@ use crate::api::{self, Caller, Params, updatecerts};
 use crate::corosync::{self, CLUSTER_CONF};
 use crate::delays::Step;
 use crate::host::Host;
+use crate::ssh_keys;
 
 const HELP: &str = include_str!("help_pvecm.txt");
 const USAGE: &str = include_str!("usage_pvecm.txt");
@@ -197,7 +198,12 @@ fn update_certificates(host: &Host, params: &Params) -> Status {
             print(&format!("{line}\n"));
         }
     };
-    match updatecerts::run(host, force, &say).and_then(|_| updatecerts::finish(host)) {
+    let unmerge = || match flag("unmerge-known-hosts") {
+        true => ssh_keys::unmerge_known_hosts(host),
+        false => Ok(()),
+    };
+    match updatecerts::run(host, force, &say).and_then(|_| unmerge()).and_then(|()| updatecerts::finish(host))
+    {
         Ok(()) => 0,
         Err(_) if silent => 0,
         Err(error) => {
