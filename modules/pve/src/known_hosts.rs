@@ -2,7 +2,6 @@
 //! Hosts are told apart by exact name and address, hashed ones included, never by pattern; every other line stays as it
 //! is, byte for byte. Pure: reads and writes no file.
 
-use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use sha1::{Digest, Sha1};
@@ -28,7 +27,7 @@ pub struct Identity {
     /// Its name.
     pub node: String,
     /// Exact names and addresses that ssh may reach it by.
-    pub names: BTreeSet<String>,
+    pub names: Vec<String>,
     /// Its keys.
     pub keys: Vec<HostKey>,
 }
@@ -65,10 +64,22 @@ struct Entry<'a> {
 impl Identity {
     /// A node as the inventory and its own facts have it; what its name resolves to counts, loopback does not.
     pub fn of(wanted: &WantedNode, facts: &NodeFacts) -> Self {
-        let told = [&wanted.name, &wanted.address, &facts.hostname].into_iter().cloned();
-        let names = told.chain(wanted.addresses().into_values()).chain(facts.name_addresses.iter().cloned());
-        let names = names.map(|name| name.to_ascii_lowercase()).filter(|name| is_of_one_host(name));
-        Self { node: wanted.name.clone(), names: names.collect(), keys: facts.host_keys.clone() }
+        let mut identity =
+            Self { node: wanted.name.clone(), names: Vec::new(), keys: facts.host_keys.clone() };
+        for name in [&wanted.name, &wanted.address, &facts.hostname].into_iter().chain(&facts.name_addresses)
+        {
+            identity.add_name(name);
+        }
+        wanted.links().iter().for_each(|link| identity.add_name(&link.address));
+        identity
+    }
+
+    /// One more name or address, unless it could be anybody's.
+    pub fn add_name(&mut self, name: &str) {
+        let name = name.to_ascii_lowercase();
+        if is_of_one_host(&name) && !self.names.contains(&name) {
+            self.names.push(name);
+        }
     }
 }
 
@@ -82,13 +93,13 @@ fn is_of_one_host(name: &str) -> bool {
 pub fn mend(content: &[u8], known: &[Identity]) -> Option<Mended> {
     let lines: Vec<&[u8]> = content.split_inclusive(|byte| *byte == b'\n').collect();
     // Name and key of what is right already: nothing is written twice.
-    let mut right: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut right: Vec<(&str, &str)> = Vec::new();
     for entry in lines.iter().filter_map(|line| parse(line)) {
         for host in entry.hosts.split(',') {
             if let Some((identity, name)) = owner(host, known)
-                && identity.keys.iter().any(|key| key.key == entry.key)
+                && let Some(key) = identity.keys.iter().find(|key| key.key == entry.key)
             {
-                right.insert((name.to_owned(), entry.key.to_owned()));
+                right.push((name, &key.key));
             }
         }
     }
@@ -109,10 +120,10 @@ pub fn mend(content: &[u8], known: &[Identity]) -> Option<Mended> {
 }
 
 /// What takes the place of a line with a wrong key, of which node and type it is; `None` for any other line.
-fn replacement(
+fn replacement<'a>(
     entry: &Entry<'_>,
-    known: &[Identity],
-    right: &mut BTreeSet<(String, String)>,
+    known: &'a [Identity],
+    right: &mut Vec<(&'a str, &'a str)>,
 ) -> Option<(Vec<String>, String, String)> {
     let (mut kept, mut wrong) = (Vec::new(), Vec::new());
     for host in entry.hosts.split(',') {
@@ -138,9 +149,11 @@ fn replacement(
     }
     let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
     for (host, _, name, key) in &wrong {
-        if !right.insert((name.to_string(), key.key.clone())) {
+        let of_host = (*name, key.key.as_str());
+        if right.contains(&of_host) {
             continue;
         }
+        right.push(of_host);
         match groups.iter_mut().find(|(of, _)| *of == key.key) {
             Some((_, hosts)) => hosts.push(host),
             None => groups.push((&key.key, vec![host])),

@@ -25,7 +25,6 @@ pub struct Request {
 }
 
 /// What was found on this node.
-#[derive(Clone, Debug)]
 pub struct Sight {
     /// This node's name.
     pub own: String,
@@ -48,7 +47,6 @@ pub struct Sight {
 }
 
 /// A file of known hosts.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownHosts {
     /// Its path.
     pub path: String,
@@ -59,7 +57,6 @@ pub struct KnownHosts {
 }
 
 /// Which certificate the API of this node shows.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Api {
     /// The one it should, or it was not asked.
     Right,
@@ -70,7 +67,7 @@ pub enum Api {
 }
 
 /// What is to be done; nothing, on a member that is as it should be.
-#[derive(Clone, Debug, Default)]
+#[derive(Default)]
 pub struct Plan {
     /// Files of known hosts to be written.
     pub edits: Vec<Edit>,
@@ -85,7 +82,6 @@ pub struct Plan {
 }
 
 /// A change of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Edit {
     /// Its path.
     pub path: String,
@@ -105,14 +101,19 @@ impl Plan {
 
     /// What is to be done, a line each.
     pub fn lines(&self) -> Vec<String> {
-        let edits = self.edits.iter().flat_map(|edit| {
-            let line = |at: &Conflict| {
-                format!("{} line {}: another {} key of {}", edit.path, at.line, at.algorithm, at.node)
-            };
-            edit.conflicts.iter().map(line)
-        });
-        let certificate = self.certificate.iter().map(|fault| fault.text.clone());
-        edits.chain(self.keys.iter().cloned()).chain(certificate).chain(self.api.iter().cloned()).collect()
+        let mut lines = Vec::new();
+        for edit in &self.edits {
+            for at in &edit.conflicts {
+                lines.push(format!(
+                    "{} line {}: another {} key of {}",
+                    edit.path, at.line, at.algorithm, at.node
+                ));
+            }
+        }
+        lines.extend_from_slice(&self.keys);
+        lines.extend(self.certificate.as_ref().map(|fault| fault.text.clone()));
+        lines.extend(self.api.clone());
+        lines
     }
 }
 

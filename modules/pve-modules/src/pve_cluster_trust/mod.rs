@@ -77,12 +77,13 @@ fn look_and_mend(
 }
 
 fn diffs(sight: &Sight, plan: &Plan) -> Vec<Diff> {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let edits = plan.edits.iter().map(|edit| Diff::text(&edit.path, text(&edit.before), text(&edit.after)));
-    let lines = |lines: &[String]| lines.iter().map(|line| format!("{line}\n")).collect::<String>();
-    let mut diffs: Vec<Diff> = edits.collect();
+    let mut diffs = Vec::new();
+    for edit in &plan.edits {
+        let (before, after) = (String::from_utf8_lossy(&edit.before), String::from_utf8_lossy(&edit.after));
+        diffs.push(Diff::text(&edit.path, before, after));
+    }
     if !plan.keys.is_empty() {
-        diffs.push(Diff::text("root's keys", lines(&plan.keys), "as PVE sets them up\n"));
+        diffs.push(Diff::text("root's keys", plan.keys.join("\n") + "\n", "as PVE sets them up\n"));
     }
     if let Some(fault) = &plan.certificate {
         let path = format!("/etc/pve/nodes/{}/pve-ssl.pem", sight.own);

@@ -90,7 +90,7 @@ fn hashed_hosts_are_known_by_their_hash() {
 #[test]
 fn a_name_that_two_nodes_claim_is_nobodys() {
     let mut known = two();
-    known[1].names.insert("10.88.0.12".to_owned());
+    known[1].names.push("10.88.0.12".to_owned());
     assert_eq!(mend(b"10.88.0.12 ssh-rsa OLD\n", &known), None);
 }
 
@@ -106,6 +106,6 @@ fn names_are_those_of_the_inventory_and_what_they_resolve_to() {
         name_addresses: vec!["127.0.1.1".into(), "10.90.0.12".into()],
         ..NodeFacts::default()
     };
-    let names: Vec<String> = Identity::of(&wanted, &facts).names.into_iter().collect();
-    assert_eq!(names, ["10.88.0.12", "10.89.0.12", "10.90.0.12", "pve2", "pve2.example.org"]);
+    let names = Identity::of(&wanted, &facts).names;
+    assert_eq!(names, ["pve2", "10.88.0.12", "pve2.example.org", "10.90.0.12", "10.89.0.12"]);
 }

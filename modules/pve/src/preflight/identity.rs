@@ -107,12 +107,10 @@ pub(super) fn known_hosts_agree(context: &Context<'_>) -> anyhow::Result<Finding
     let mut wrong = Vec::new();
     for path in known_hosts::FILES {
         let content = context.node.read_bytes(path)?.unwrap_or_default();
-        let found = known_hosts::mend(&content, &identities);
-        wrong.extend(
-            found.into_iter().flat_map(|mended| mended.conflicts).map(|conflict| {
-                format!("{path} has another {} key of {}", conflict.algorithm, conflict.node)
-            }),
-        );
+        let Some(found) = known_hosts::mend(&content, &identities) else { continue };
+        for conflict in found.conflicts {
+            wrong.push(format!("{path} has another {} key of {}", conflict.algorithm, conflict.node));
+        }
     }
     wrong.dedup();
     if wrong.is_empty() {

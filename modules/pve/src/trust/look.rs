@@ -9,7 +9,7 @@ use crate::corosync_conf::ConfNode;
 use crate::credential::authorized_keys;
 use crate::facts::NodeFacts;
 use crate::https::api;
-use crate::inventory::{WantedLink, WantedNode};
+use crate::inventory::WantedNode;
 use crate::known_hosts::{self, Identity};
 use crate::node_certificate::FaultKind;
 use crate::sshd::AUTHORIZED_KEYS;
@@ -82,13 +82,10 @@ fn identities(
     members: &[ConfNode],
 ) -> anyhow::Result<(Vec<Identity>, Vec<String>)> {
     let (mut known, mut unverified) = (Vec::new(), Vec::new());
+    let own_facts = own_facts(node)?;
     for member in members {
         let told = request.nodes.iter().find(|wanted| wanted.name == member.name);
-        let facts = if member.name == own {
-            Some(own_facts(node)?)
-        } else {
-            told.and_then(|told| told.facts().cloned())
-        };
+        let facts = if member.name == own { Some(&own_facts) } else { told.and_then(WantedNode::facts) };
         let Some(facts) = facts.filter(|facts| !facts.host_keys.is_empty()) else {
             unverified.push(member.name.clone());
             continue;
@@ -99,23 +96,14 @@ fn identities(
             member.name,
             facts.node
         );
-        let mut identity = Identity::of(told.unwrap_or(&listed(member)), &facts);
-        identity.names.extend(Identity::of(&listed(member), &facts).names);
+        let mut identity = match told {
+            Some(told) => Identity::of(told, facts),
+            None => Identity::of(&WantedNode { name: member.name.clone(), ..WantedNode::default() }, facts),
+        };
+        member.links.values().for_each(|address| identity.add_name(address));
         known.push(identity);
     }
     Ok((known, unverified))
-}
-
-/// A member as corosync.conf has it.
-fn listed(member: &ConfNode) -> WantedNode {
-    let link = |(number, address): (&u8, &String)| WantedLink {
-        number: *number,
-        address: address.clone(),
-        priority: None,
-    };
-    let links: Vec<WantedLink> = member.links.iter().map(link).collect();
-    let address = links.first().map(|link| link.address.clone()).unwrap_or_default();
-    WantedNode { name: member.name.clone(), address, links: Some(links), ..WantedNode::default() }
 }
 
 fn own_facts(node: &Node) -> anyhow::Result<NodeFacts> {

@@ -57,7 +57,7 @@ fn without_an_authority_no_certificate_is_made() {
     sight.authority_fault = Some("the authority is missing".into());
     assert!(plan(&sight).is_ok(), "a good certificate needs no authority");
     sight.certificate.fault = Some(Fault { kind: FaultKind::Bad, text: "the certificate ended".into() });
-    let error = plan(&sight).unwrap_err().to_string();
+    let error = plan(&sight).err().unwrap().to_string();
     assert!(error.starts_with("the certificate ended, and the authority is missing: "), "{error}");
     assert!(error.contains("\"pvecm updatecerts --force\" on every node"), "{error}");
 }
