@@ -144,12 +144,12 @@ notes:
   - >-
     B(Root's keys:) C(/root/.ssh/authorized_keys) as a link into C(/etc/pve), root's key among the cluster's, the host
     key where the other nodes look for it, by C(pvecm updatecerts). Keys that only this node authorised go on to let in
-    here. Keys of nodes that left are told, and never removed.
+    here, and don't become the cluster's. Keys of nodes that left are told, and never removed.
   - >-
     B(Certificate:) C(pvecm updatecerts --force) where the node's own one is missing, unreadable, has ended or soon
     will, is of another key, another name or another authority; then pveproxy is reloaded, and must show it. A key that
     can't be read is removed before. Other nodes' certificates and C(pveproxy-ssl.pem) are never touched. Where the
-    cluster's authority itself is missing or has ended, the module fails and says what to do.
+    cluster's authority itself is missing or ends within two weeks, the module fails and says what to do.
   - "Fails without quorum: C(/etc/pve) can't be written then."
   - Members mend one after the other, under a lock of the cluster.
 seealso:
