@@ -50,7 +50,7 @@ END
 chmod 0755 openssl perl ssh"#;
 /// The seed of a token's key, as the token has it (openssh, PROTOCOL.key), once it proved to be that of the key.
 const SEED: &str = r#"
-cd /root/taps; umask 077
+cd /root/taps; umask 077; chmod 0600 key
 grep -v -- ----- key | base64 -d | dd bs=1 skip=161 count=32 2>/dev/null >seed
 (printf '302e020100300506032b657004220420' | perl -pe 's/(..)/chr hex $1/ge'; cat seed) | openssl pkey -inform DER -out made
 [ "$(ssh-keygen -y -f made)" = "$(ssh-keygen -y -f key | cut -d' ' -f1-2)" ] && base64 -w0 seed | tr '+/' '-_' | tr -d ="#;
