@@ -47,7 +47,7 @@ const FILES: &[(&str, &str)] = &[
     ("/etc/pve/local/host.fw", "[OPTIONS]\nenable: 0\n"),
     ("/etc/pve/nodes/pve1/pve-ssl.pem", "-----BEGIN CERTIFICATE-----\nZm9v\n-----END CERTIFICATE-----\n"),
     ("/var/lib/dpkg/status", "Package: pve-manager\nStatus: install ok installed\nVersion: 9.1.1\n\n"),
-    ("/etc/apt/sources.list", "deb http://deb.debian.org/debian trixie main\n"),
+    ("/etc/apt/sources.list", "deb http://mirror.example/debian trixie main\n"),
     ("/etc/apt/sources.list.d/pve.sources", "Types: deb\nURIs: http://x\nSuites: trixie\nComponents: pve\n"),
     ("/etc/os-release", "VERSION_CODENAME=trixie\n"),
     ("/etc/subscription", "key\nsum\n"),
