@@ -94,7 +94,10 @@ fn key_serves_one_join(scene: &Scene<'_>, member: Node, thief: Node) -> Result<(
         ),
         (
             "sftp",
-            format!("echo 'get /etc/shadow /root/stolen.shadow' | {}", ssh.replacen("ssh ", "sftp -b - ", 1)),
+            format!(
+                "echo 'get /etc/shadow /root/stolen.shadow' | {}",
+                ssh.replacen("ssh ", "timeout 10 sftp -b - ", 1)
+            ),
         ),
     ] {
         let said = scene.sh(thief, &format!("timeout 20 {line} 2>&1 && echo LET IN; true"))?;
@@ -225,7 +228,13 @@ fn doors(scene: &Scene<'_>, member: Node, thief: Node) -> Result<()> {
         ("a terminal", format!("{ssh} -tt </dev/null")),
         ("another command", format!("{ssh} 'id; cat /etc/passwd' </dev/null")),
         ("a command as input", format!("echo id | {ssh} sh")),
-        ("sftp", format!("echo 'get /etc/passwd /root/stolen' | {}", ssh.replacen("ssh ", "sftp -b - ", 1))),
+        (
+            "sftp",
+            format!(
+                "echo 'get /etc/passwd /root/stolen' | {}",
+                ssh.replacen("ssh ", "timeout 10 sftp -b - ", 1)
+            ),
+        ),
         ("root", format!("{} id </dev/null", ssh.replace("clusteradmin@", "root@"))),
     ] {
         let said = scene.sh(thief, &format!("timeout 20 {line} 2>&1 && echo LET IN; true"))?;
