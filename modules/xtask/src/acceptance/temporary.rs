@@ -70,7 +70,7 @@ pub fn holds(scene: &Scene<'_>) -> Result<()> {
     until("the timer once the lock was free", || clean(scene, node, &chosen))
 }
 
-/// Killed a little later each time, until it comes through.
+/// Killed later each time, until it comes through.
 fn killed_anywhere(scene: &Scene<'_>, node: Node, before: &str) -> Result<()> {
     let (mut cut, mut whole) = (0, 0);
     for number in 0..40u32 {
@@ -78,7 +78,7 @@ fn killed_anywhere(scene: &Scene<'_>, node: Node, before: &str) -> Result<()> {
             "({}) >/root/said 2>&1 & sleep {}; pkill -KILL -x pve; wait; \
              cat /root/said; ! test -e /var/lib/sddc-pve/temporary-password.json || echo KEPT",
             command(3600),
-            f64::from(number) * 0.04
+            f64::from(number * number) * 0.004
         );
         let said = scene.sh(node, &line)?;
         if said.contains("\"changed\":true") {
