@@ -17,7 +17,6 @@ mod registry;
 mod scene;
 mod secrets;
 mod ssh;
-mod temporary;
 mod trail;
 mod trust;
 mod waves;
@@ -191,12 +190,6 @@ const SCENARIOS: &[Scenario] = &[
         what: "who is not the member is told no secret; tickets that are over let nobody in",
         is_long: true,
         run: middle::hears_nothing,
-    },
-    Scenario {
-        name: "temporary-password",
-        what: "root's entry comes back whatever happens, and an administrator's stays",
-        is_long: true,
-        run: temporary::holds,
     },
     Scenario {
         name: "audit-trail",
