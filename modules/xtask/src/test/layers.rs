@@ -105,7 +105,7 @@ pub const LAYERS: &[Layer] = &[
 ];
 
 /// Ways to join beside the default one, which has a Molecule scenario of its own.
-const METHODS: &[&str] = &["ticket", "token", "api", "expect", "auto"];
+const METHODS: &[&str] = &["ticket", "token", "ssh", "api", "expect", "auto"];
 
 /// Integration tests that are layers of their own: all others belong to `unit`.
 const OWN_LAYERS: [&str; 1] = ["contract"];
