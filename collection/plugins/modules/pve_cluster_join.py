@@ -74,7 +74,10 @@ options:
         V(token) takes a token of M(sddc.pve.pve_join_credential), in O(token) or sealed in O(credential), asks the
         members that it names over ssh under the host keys that it carries, and goes on as V(brokered). It needs no
         controller: C(pve pve_cluster_join --token-file FILE) does the same.
-      - V(ssh) is C(pvecm add --use_ssh) to O(peer), under O(host_keys) and with a key that serves this one join, in                  O(credential). With another O(ssh_user) than root, that user's sudo rule admits this node, and the join goes                  on as V(brokered).
+      - >-
+        V(ssh) is C(pvecm add --use_ssh) to O(peer), under O(host_keys) and with a key that serves this one join, in
+        O(credential). With another O(ssh_user) than root, that user's sudo rule admits this node, and the join goes on
+        as V(brokered).
     type: str
     default: brokered
     choices:

@@ -131,8 +131,9 @@ fn play(scene: &Scene<'_>, label: &str, tasks: &[Value], is_library: bool) -> Re
             let arguments = task.remove(&name).unwrap_or_default();
             task.insert(name.trim_start_matches(COLLECTION).to_owned(), arguments);
         }
-        // What a ticket holds is not made in check mode: the one that the play is given stands for it.
-        let own = task.get("register").and_then(Value::as_str).filter(|name| *name != "ticket");
+        // What a ticket or a key holds is not made in check mode: the one that the play is given stands for it.
+        let own =
+            task.get("register").and_then(Value::as_str).filter(|name| !["ticket", "key"].contains(name));
         let own = own.map(str::to_owned);
         let name = own.unwrap_or_else(|| format!("result_{index}"));
         task.insert("register".into(), name.as_str().into());
@@ -167,6 +168,7 @@ fn play(scene: &Scene<'_>, label: &str, tasks: &[Value], is_library: bool) -> Re
         "my_nodes": mine,
         "pve_join_password": PASSWORD,
         "ticket": { "credential": "c2VhbGVk" },
+        "key": { "credential": "c2VhbGVk" },
         "pve_join_token": "proxmox.abcdef.0123456789abcdef",
         "admission": { "join_material": { "pve1": "bWF0ZXJpYWw=", "pve2": "bWF0ZXJpYWw=" } },
         "request": { "join_request": { "public_key": "iwAhlALb33aTXbd6Skzv1rQiOGcC7iKnwY5LpjEZa1c=" } },

@@ -215,7 +215,7 @@ fn stream(path: &str, text: &str) -> String {
         Ok(value) if value.is_object() || value.is_array() => json(&value, text.trim().contains('\n')),
         _ => text.to_owned(),
     };
-    let mut text = inner_json(&text);
+    let mut text = cells(&inner_json(&text));
     text = apply(&TEXT_RULES, text);
     if WITH_A_PAST.iter().any(|pattern| fits(pattern, path)) {
         text = apply(&PAST_RULES, text);
@@ -237,6 +237,20 @@ fn inner_json(text: &str) -> String {
         _ => line.to_owned(),
     });
     lines.collect()
+}
+
+/// JSON in a cell of a table, as `pvesh` draws them: the list in it has no order either, and the same width in any.
+fn cells(text: &str) -> String {
+    static CELLS: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"(?m)^(│[^│]*│ )(\[\{.*\}\])( *│)$").expect("a valid rule"));
+    let settled = |found: &Captures<'_>| match serde_json::from_str::<Value>(&found[2]) {
+        Ok(mut value) => {
+            settle(&mut value);
+            format!("{}{value}{}", &found[1], &found[3])
+        }
+        Err(_) => found[0].to_owned(),
+    };
+    CELLS.replace_all(text, settled).into_owned()
 }
 
 /// Perl orders the keys of a hash anew in each process, and what it lists from one; whether the text is indented
