@@ -58,7 +58,8 @@ fn look_and_mend(
         plan = mended?;
         match recorded {
             Err(error) if audit == Audit::Required => return Err(error),
-            _ => {}
+            Err(error) => audit_warning = Some(format!("not audited: {error:#}")),
+            Ok(()) => {}
         }
     }
     let lines = plan.lines();

@@ -369,3 +369,24 @@ fn killed_at_any_program_the_next_run_ends_well() {
         }
     }
 }
+
+#[test]
+fn a_line_that_could_not_be_written_is_told() {
+    for (audit, is_failed) in [("required", true), ("best_effort", false)] {
+        let fake = member();
+        fs::remove_file(fake.path(OWN_PEM)).unwrap();
+        // The trail can be written when the mending begins, and no longer when it ends.
+        fake.on(|machine, cmd| {
+            let log = machine.path(pve::audit::LOG);
+            let is_time = cmd.program == "pvecm" && log.is_file();
+            is_time.then(|| fs::remove_file(&log).and_then(|()| fs::create_dir(&log)).unwrap());
+            None
+        });
+        let mut args = args();
+        args["audit"] = audit.into();
+        match run(&fake.node(), &invocation(&MODULE, args)) {
+            Ok(outcome) => assert!(!is_failed && outcome.warnings.concat().contains("not audited")),
+            Err(failure) => assert!(is_failed && failure.msg.contains("audit"), "{}", failure.msg),
+        }
+    }
+}
