@@ -16,6 +16,37 @@ const BUDGET: usize = 2_500_000;
 /// The target that rustc links with its own lld.
 const LLD_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Functions of glibc that are linked though nothing of ours comes to them, and what stands in for them. Each pulls in
+/// a part of libc that would travel to every node.
+///
+/// * The standard library asks where the stack ends, to tell an overflow from another bad access; glibc reads that with
+///   scanf, which brings floating point and wide characters. `gtty` answers ENOSYS, and an overflow then ends in a plain
+///   SIGSEGV.
+/// * `strerror` looks into catalogues of translations, which brings character set conversion. Without `setlocale`, which
+///   nothing calls, the locale is C, and the look ends before any of these.
+/// * The end of a thread frees what its resolver holds, which brings the reading of resolv.conf. Names are asked of
+///   `getent`, never of the resolver, and a link that has `getaddrinfo` in it fails below.
+/// * `malloc_info` and `malloc_stats` print through stdio; nobody calls them.
+const UNREACHED: &[(&[&str], &str)] = &[
+    (&["pthread_getattr_np"], "gtty"),
+    (
+        &[
+            "strcasecmp",
+            "strncasecmp",
+            "__strcasecmp",
+            "__strncasecmp",
+            "__strcasecmp_l",
+            "__strncasecmp_l",
+            "_nl_find_domain",
+            "_nl_find_msg",
+            "__gconv_open",
+        ],
+        "abort",
+    ),
+    (&["__malloc_info", "__malloc_stats", "malloc_info", "malloc_stats"], "abort"),
+    (&["__res_vinit", "__resolv_conf_load"], "abort"),
+];
+
 /// A built and checked binary.
 pub struct Binary {
     /// Where it is.
@@ -79,6 +110,9 @@ pub fn build(project: &Project, target: Option<&str>) -> Result<Binary> {
     if !elf.is_static() {
         bail!("{} is not static: {elf:?}", path.display());
     }
+    if asks_for_names(&bytes) {
+        bail!("{} has glibc's look-up of names in it, which fails in a static program", path.display());
+    }
     Ok(Binary { path, machine: elf.machine, size: bytes.len() })
 }
 
@@ -110,12 +144,11 @@ fn link_args(project: &Project, target: &str) -> Result<Vec<String>> {
         "-z,pack-relative-relocs".to_owned(),
         "--no-eh-frame-hdr".to_owned(),
         format!("-T,{}", script.display()),
-        // The standard library asks glibc where the stack ends, to tell an overflow from another bad access. glibc
-        // reads that with scanf, which brings floating point and wide characters: 93 KB. `gtty` answers ENOSYS,
-        // and an overflow then ends in a plain SIGSEGV.
-        "--defsym=pthread_getattr_np=gtty".to_owned(),
     ];
-    let args = args.into_iter().map(|arg| format!("link-arg=-Wl,{arg}"));
+    let unreached = UNREACHED
+        .iter()
+        .flat_map(|(names, instead)| names.iter().map(move |name| format!("--defsym={name}={instead}")));
+    let args = args.into_iter().chain(unreached).map(|arg| format!("link-arg=-Wl,{arg}"));
     // Equal stretches of code become one function, too.
     let args =
         args.chain(["llvm-args=-enable-machine-outliner=always -machine-outliner-reruns=2".to_owned()]);
@@ -125,6 +158,13 @@ fn link_args(project: &Project, target: &str) -> Result<Vec<String>> {
 /// The second number of a version such as `rustc 1.95.0 (…)`.
 fn minor(version: &str) -> Option<u32> {
     version.split(['.', ' ']).nth(2)?.parse().ok()
+}
+
+/// Whether `getaddrinfo`, `getpwnam` or another of their kind is in the binary: they come with the file that says where to
+/// look.
+fn asks_for_names(binary: &[u8]) -> bool {
+    const SOURCES: &[u8] = b"/etc/nsswitch.conf";
+    binary.windows(SOURCES.len()).any(|window| window == SOURCES)
 }
 
 fn check_size(size: usize) -> Result<()> {
@@ -150,6 +190,12 @@ mod tests {
     fn the_minor_version_is_read() {
         assert_eq!(minor("rustc 1.95.0 (59807616e 2026-04-14)"), Some(95));
         assert_eq!(minor("something else"), None);
+    }
+
+    #[test]
+    fn a_look_up_of_names_is_seen() {
+        assert!(asks_for_names(b"\0/etc/nsswitch.conf\0"));
+        assert!(!asks_for_names(b"\0/etc/passwd\0"));
     }
 
     #[test]
