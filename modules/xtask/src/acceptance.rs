@@ -204,6 +204,36 @@ const SCENARIOS: &[Scenario] = &[
         run: killed::token,
     },
     Scenario {
+        name: "token-controller-killed",
+        what: "a join by token outlives its controller at each step",
+        is_long: true,
+        run: killed::token_without_controller,
+    },
+    Scenario {
+        name: "token-member-killed",
+        what: "a join by token whose member loses its power at each step ends well, or says what helps",
+        is_long: true,
+        run: killed::token_without_member,
+    },
+    Scenario {
+        name: "auto-killed",
+        what: "after kill -9 of a join with a temporary password, at each step, the next run ends well",
+        is_long: true,
+        run: killed::auto,
+    },
+    Scenario {
+        name: "auto-controller-killed",
+        what: "the same when its controller is killed",
+        is_long: true,
+        run: killed::auto_without_controller,
+    },
+    Scenario {
+        name: "auto-member-killed",
+        what: "the same when its member loses its power",
+        is_long: true,
+        run: killed::auto_without_member,
+    },
+    Scenario {
         name: "terminated",
         what: "a module that is told to end says so, its operation goes on",
         is_long: true,

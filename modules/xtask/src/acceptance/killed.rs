@@ -1,5 +1,6 @@
-//! Joins by token whose process is killed at each step of their journal. After one run more the node is a whole member
-//! and nothing of the token is left.
+//! Joins by a credential, cut off at each step of their journal: the join's own process is killed, or its controller, or
+//! the member that it joins. One run more makes the node a whole member (or names what a person must do where the member
+//! is alone without quorum), and nothing of the credential is left.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,10 +9,14 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
 
 use super::credentials::{issue, join, links, must, nothing_left};
-use super::scene::Scene;
-use crate::lab::Node;
+use super::passwords::{LEFT, shadow, until};
+use super::play::Run;
+use super::scene::{Scene, same};
+use crate::command::Cmd;
+use crate::lab::{LINKS, Node};
 
 const CLUSTER: &str = "sddc-cluster";
+const UNIT: &str = "sddc-pve-operation.service";
 /// More steps than any join has.
 const STEPS: usize = 40;
 /// Stops the operation's own process the moment that its journal shows so many steps, or tells that it ended before.
@@ -45,62 +50,147 @@ while True:
 const AHEAD: &str = "rm -f /root/struck; systemd-run --quiet --collect --unit=watch \
     --property=StandardOutput=file:/root/struck python3 /root/watch.py STEP; \
     timeout 20 sh -c 'until systemctl is-active --quiet watch; do sleep 0.1; done'";
-
-/// One node joins another with a token.
-pub fn token(scene: &Scene<'_>) -> Result<()> {
-    each_step(scene, |member, joiner| {
-        let create = json!({ "cluster_name": CLUSTER, "links": links(member) });
-        must(scene, "create", member, "pve_cluster_create", &create)?;
-        // So that the joiner's program is there before the token is.
-        scene.task("keep-the-binary", joiner, "pve_cluster_info", &json!({}), &[])?;
-        let text = issue(scene, member, "token", json!({ "node": joiner.name(), "ttl": 900 }))?;
-        let args = join(&text, joiner);
-        Ok(Box::new(move |label: &str| {
-            let run = scene.task(label, joiner, "pve_cluster_join", &args, &[])?;
-            ensure!(run.is_success, "{}", run.messages());
-            Ok(())
-        }))
-    })
+/// Who is cut off.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Victim {
+    /// The process of the join.
+    Operation,
+    /// The play and its connections.
+    Controller,
+    /// The member that is joined, by its power.
+    Member,
 }
 
-type Join<'s> = Box<dyn Fn(&str) -> Result<()> + Sync + 's>;
+/// A join with more arguments for its play.
+type Join<'s> = Box<dyn Fn(&str, &[&str]) -> Result<Run> + Sync + 's>;
+/// Makes a member and a credential, and the join that uses it.
+type Way = for<'s> fn(&'s Scene<'_>, Node, Node) -> Result<Join<'s>>;
 
-fn each_step<'s>(scene: &'s Scene<'_>, ready: impl Fn(Node, Node) -> Result<Join<'s>>) -> Result<()> {
+/// By token, its process killed.
+pub fn token(scene: &Scene<'_>) -> Result<()> {
+    each_step(scene, with_token, Victim::Operation)
+}
+
+/// By token, its controller killed.
+pub fn token_without_controller(scene: &Scene<'_>) -> Result<()> {
+    each_step(scene, with_token, Victim::Controller)
+}
+
+/// By token, the member killed.
+pub fn token_without_member(scene: &Scene<'_>) -> Result<()> {
+    each_step(scene, with_token, Victim::Member)
+}
+
+/// With a temporary password, its process killed.
+pub fn auto(scene: &Scene<'_>) -> Result<()> {
+    each_step(scene, with_auto, Victim::Operation)
+}
+
+/// With a temporary password, its controller killed.
+pub fn auto_without_controller(scene: &Scene<'_>) -> Result<()> {
+    each_step(scene, with_auto, Victim::Controller)
+}
+
+/// With a temporary password, the member killed.
+pub fn auto_without_member(scene: &Scene<'_>) -> Result<()> {
+    each_step(scene, with_auto, Victim::Member)
+}
+
+fn create(scene: &Scene<'_>, member: Node) -> Result<()> {
+    must(
+        scene,
+        "create",
+        member,
+        "pve_cluster_create",
+        &json!({ "cluster_name": CLUSTER, "links": links(member) }),
+    )
+}
+
+fn with_token<'s>(scene: &'s Scene<'_>, member: Node, joiner: Node) -> Result<Join<'s>> {
+    create(scene, member)?;
+    // So that the joiner's program is there before the token is.
+    scene.task("keep-the-binary", joiner, "pve_cluster_info", &json!({}), &[])?;
+    let text = issue(scene, member, "token", json!({ "node": joiner.name(), "ttl": 900 }))?;
+    let mut args = join(&text, joiner);
+    args["timeout"] = json!(60);
+    Ok(Box::new(move |label, more| scene.task(label, joiner, "pve_cluster_join", &args, more)))
+}
+
+fn with_auto<'s>(scene: &'s Scene<'_>, member: Node, _: Node) -> Result<Join<'s>> {
+    create(scene, member)?;
+    Ok(Box::new(move |label, more| {
+        let args = ["-e", "pve_join_method=auto", "-e", "pve_join_timeout=60"];
+        scene.play("site.yml", label).args(args.iter().chain(more).copied()).run()
+    }))
+}
+
+fn each_step(scene: &Scene<'_>, way: Way, victim: Victim) -> Result<()> {
     for step in 1..=STEPS {
         let nodes = scene.fresh(2)?;
-        let join = ready(nodes[0], nodes[1])?;
-        let struck = strike(scene, step, nodes[1], &*join).with_context(|| format!("step {step}"))?;
+        let before = shadow(scene, nodes[0])?;
+        let join = way(scene, nodes[0], nodes[1])?;
+        let struck = strike(scene, step, &nodes, &*join, victim).with_context(|| format!("step {step}"))?;
         let Some(name) = struck else {
             ensure!(step > 5, "a join has more than {} steps", step - 1);
             return Ok(());
         };
         println!("  struck at step {step}, {name:?}");
-        whole_again(scene, &nodes, step, &*join)
+        whole_again(scene, &nodes, step, &*join, victim)
+            .and_then(|()| no_password(scene, nodes[0], &before))
             .with_context(|| format!("after it was struck at step {step}, {name:?}"))?;
     }
     bail!("no end after {STEPS} steps")
 }
 
-/// Begins the join and kills it at a step; the step's name, nothing when the join ended before.
+/// Begins the join and strikes at a step; the step's name, nothing when the join ended before.
 fn strike(
     scene: &Scene<'_>,
     step: usize,
-    joiner: Node,
-    join: &(dyn Fn(&str) -> Result<()> + Sync),
+    nodes: &[Node],
+    join: &(dyn Fn(&str, &[&str]) -> Result<Run> + Sync),
+    victim: Victim,
 ) -> Result<Option<String>> {
+    let joiner = nodes[1];
     scene.lab.write(joiner, "/root/watch.py", WATCH)?;
     scene.sh(joiner, &AHEAD.replace("STEP", &step.to_string()))?;
+    // Told apart from what else plays on this machine.
+    let mark = format!("controller={}", scene.dir().display());
     thread::scope(|threads| {
-        let first = threads.spawn(|| join(&format!("{step}-first")));
+        let first = threads.spawn(|| join(&format!("{step}-first"), &["-e", &mark]));
         let struck = await_struck(scene, joiner);
         if let Ok(Some(_)) = &struck {
-            scene.sh(joiner, "systemctl kill --signal=KILL sddc-pve-operation.service")?;
+            cut_off(scene, nodes, victim, &mark)?;
         }
-        let ended = first.join().map_err(|_| anyhow!("the join's thread panicked"))?;
-        let Some(name) = struck? else { return ended.map(|()| None) };
-        ensure!(ended.is_err(), "the join succeeded though its process was killed");
+        let run = first.join().map_err(|_| anyhow!("the join's thread panicked"))??;
+        let Some(name) = struck? else {
+            ensure!(run.is_success, "the join that was left alone failed: {}", run.messages());
+            return Ok(None);
+        };
+        if victim == Victim::Operation {
+            ensure!(!run.is_success, "the join succeeded though its process was killed");
+        }
+        await_ended(scene, joiner)?;
         Ok(Some(name))
     })
+}
+
+/// The operation stands still meanwhile.
+fn cut_off(scene: &Scene<'_>, nodes: &[Node], victim: Victim, mark: &str) -> Result<()> {
+    let joiner = nodes[1];
+    match victim {
+        Victim::Operation => {
+            return scene.sh(joiner, &format!("systemctl kill --signal=KILL {UNIT}")).map(drop);
+        }
+        Victim::Controller => {
+            Cmd::new("pkill").args(["-KILL", "-f", mark]).succeeds();
+            for node in nodes {
+                let connections = format!("ssh.*{}", node.address(LINKS[0]));
+                Cmd::new("pkill").args(["-KILL", "-f", &connections]).succeeds();
+            }
+        }
+        Victim::Member => scene.lab.kill(nodes[0])?,
+    }
+    scene.sh(joiner, &format!("systemctl kill --signal=CONT {UNIT}")).map(drop)
 }
 
 fn await_struck(scene: &Scene<'_>, node: Node) -> Result<Option<String>> {
@@ -118,18 +208,60 @@ fn await_struck(scene: &Scene<'_>, node: Node) -> Result<Option<String>> {
     bail!("{node} came to no such step, and to no end")
 }
 
-/// One run more joins, and nothing of a credential is left.
+/// Until the operation is over by itself: it has a deadline of its own.
+fn await_ended(scene: &Scene<'_>, node: Node) -> Result<()> {
+    let wait = format!("timeout 180 sh -c 'while systemctl is-active --quiet {UNIT}; do sleep 0.2; done'");
+    scene.sh(node, &wait).map(drop)
+}
+
+/// One run more joins, and nothing of a token is left.
 fn whole_again(
     scene: &Scene<'_>,
     nodes: &[Node],
     step: usize,
-    join: &(dyn Fn(&str) -> Result<()> + Sync),
+    join: &(dyn Fn(&str, &[&str]) -> Result<Run> + Sync),
+    victim: Victim,
 ) -> Result<()> {
-    join(&format!("{step}-again")).context("one run more does not join")?;
+    if victim == Victim::Member {
+        scene.lab.start(nodes[0])?;
+    }
+    let again = join(&format!("{step}-again"), &[])?;
+    if victim == Victim::Member && !again.is_success {
+        remedied(scene, nodes, step, &again, join)?;
+    } else {
+        ensure!(again.is_success, "one run more does not join: {}", again.messages());
+    }
     scene.healthy(nodes)?;
     nothing_left(scene, nodes)?;
     let running = "cat /var/lib/sddc-pve/operations/*.json | grep -c '\"state\":\"running\"' || true";
     let said = scene.sh(nodes[1], running)?;
     ensure!(said.trim() == "0", "an operation is left unended: {said}");
     Ok(())
+}
+
+/// A member that lost its power after it had listed the joiner is alone without quorum: what is said then is what helps.
+fn remedied(
+    scene: &Scene<'_>,
+    nodes: &[Node],
+    step: usize,
+    refused: &Run,
+    join: &(dyn Fn(&str, &[&str]) -> Result<Run> + Sync),
+) -> Result<()> {
+    let said = refused.messages();
+    let expected = "pvecm expected 1";
+    let delnode = format!("pvecm delnode {}", nodes[1]);
+    ensure!(said.contains(expected) && said.contains(&delnode), "the remedy is not named: {said}");
+    scene.sh(nodes[0], &format!("{expected} && {delnode}"))?;
+    println!("    a person had to say {expected:?} and {delnode:?}");
+    let again = join(&format!("{step}-remedied"), &[])?;
+    ensure!(again.is_success, "the remedy does not help: {}", again.messages());
+    Ok(())
+}
+
+/// Root's password on the member is the one of before, at once or when its time is up.
+fn no_password(scene: &Scene<'_>, member: Node, before: &str) -> Result<()> {
+    until("the end of the join or its timer", || {
+        same("root's entry in /etc/shadow", &before.to_owned(), &shadow(scene, member)?)?;
+        same("what is left of a temporary password", &String::new(), &scene.sh(member, LEFT)?)
+    })
 }
