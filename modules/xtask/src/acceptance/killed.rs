@@ -21,9 +21,10 @@ const UNIT: &str = "sddc-pve-operation.service";
 const STEPS: usize = 40;
 /// Stops the operation's own process the moment that its journal shows so many steps, or tells that it ended before.
 const WATCH: &str = r#"
-import glob, json, os, signal, sys
+import glob, json, os, signal, sys, time
 wanted, seen = int(sys.argv[1]), set(glob.glob("/var/lib/sddc-pve/operations/*.json"))
 while True:
+    time.sleep(0.001)
     for path in set(glob.glob("/var/lib/sddc-pve/operations/*.json")) - seen:
         try:
             with open(path) as file:
@@ -125,8 +126,16 @@ fn with_auto<'s>(scene: &'s Scene<'_>, member: Node, _: Node) -> Result<Join<'s>
 }
 
 fn each_step(scene: &Scene<'_>, way: Way, victim: Victim) -> Result<()> {
+    let outcome = at_each_step(scene, way, victim);
+    scene.lab.delays(true)?;
+    outcome
+}
+
+fn at_each_step(scene: &Scene<'_>, way: Way, victim: Victim) -> Result<()> {
     for step in 1..=STEPS {
         let nodes = scene.fresh(2)?;
+        // What is to be seen are the steps, not how long each takes.
+        scene.lab.delays(false)?;
         let before = shadow(scene, nodes[0])?;
         let join = way(scene, nodes[0], nodes[1])?;
         let struck = strike(scene, step, &nodes, &*join, victim).with_context(|| format!("step {step}"))?;
@@ -136,7 +145,7 @@ fn each_step(scene: &Scene<'_>, way: Way, victim: Victim) -> Result<()> {
         };
         println!("  struck at step {step}, {name:?}");
         whole_again(scene, &nodes, step, &*join, victim)
-            .and_then(|()| no_password(scene, nodes[0], &before))
+            .and_then(|()| no_password(scene, step, nodes[0], &before))
             .with_context(|| format!("after it was struck at step {step}, {name:?}"))?;
     }
     bail!("no end after {STEPS} steps")
@@ -258,8 +267,20 @@ fn remedied(
     Ok(())
 }
 
-/// Root's password on the member is the one of before, at once or when its time is up.
-fn no_password(scene: &Scene<'_>, member: Node, before: &str) -> Result<()> {
+/// Root's password on the member is the one of before, at once or when its time is up. That is waited for once; later
+/// its timer must be set, and what it starts is started.
+fn no_password(scene: &Scene<'_>, step: usize, member: Node, before: &str) -> Result<()> {
+    let restore = "sddc-pve-restore-password";
+    let timer = scene.sh(member, &format!("systemctl is-active {restore}.timer || true"))?;
+    if step > 1 && timer.trim() == "active" {
+        let left = scene.sh(
+            member,
+            &format!("date +%s; date +%s -d \"$(systemctl show -P NextElapseUSecRealtime {restore}.timer)\""),
+        )?;
+        let times: Vec<i64> = left.lines().map(str::parse).collect::<Result<_, _>>()?;
+        ensure!(times[1] - times[0] <= 120, "the timer comes too late: {left}");
+        scene.sh(member, &format!("systemctl start {restore}.service"))?;
+    }
     until("the end of the join or its timer", || {
         same("root's entry in /etc/shadow", &before.to_owned(), &shadow(scene, member)?)?;
         same("what is left of a temporary password", &String::new(), &scene.sh(member, LEFT)?)

@@ -72,7 +72,7 @@ fn clocks(scene: &Scene<'_>, member: Node, joiner: Node, text: &str) -> Result<(
         scene.sh(member, &format!("diff -q {KEYS} /root/keys || echo other"))?.contains("other"),
         "no line was changed"
     );
-    refuse(scene, "ahead-sshd", joiner, text, &["refuses the token's key"])?;
+    refuse(scene, "ahead-sshd", joiner, text, &["refuses the key"])?;
     scene.sh(member, &format!("tee {KEYS} </root/keys")).map(drop)
 }
 
