@@ -10,6 +10,7 @@ mod form;
 mod health;
 mod killed;
 mod middle;
+mod networks;
 mod passwords;
 mod play;
 mod refusals;
@@ -88,6 +89,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "five nodes in waves cost quorum at the second only, a wave that fails is taken back",
         is_long: true,
         run: waves::five,
+    },
+    Scenario {
+        name: "links-by-network",
+        what: "each node takes its one address in the network of a link",
+        is_long: true,
+        run: networks::chosen,
     },
     Scenario {
         name: "health",

@@ -17,6 +17,7 @@ use crate::venv;
 pub struct Play<'a> {
     project: &'a Project,
     playbook: PathBuf,
+    inventory: PathBuf,
     args: Vec<String>,
     environment: Vec<(String, String)>,
     container: Option<Container>,
@@ -44,6 +45,7 @@ impl<'a> Play<'a> {
         Play {
             project,
             playbook: playbook.into(),
+            inventory: project.lab_inventory(),
             args: Vec::new(),
             environment: Vec::new(),
             container: None,
@@ -54,6 +56,12 @@ impl<'a> Play<'a> {
     /// Further arguments.
     pub fn args<S: Into<String>>(mut self, args: impl IntoIterator<Item = S>) -> Play<'a> {
         self.args.extend(args.into_iter().map(Into::into));
+        self
+    }
+
+    /// Over another inventory than the lab's own.
+    pub fn inventory(mut self, path: PathBuf) -> Play<'a> {
+        self.inventory = path;
         self
     }
 
@@ -88,7 +96,7 @@ impl<'a> Play<'a> {
                     cmd.env(name, value)
                 }),
         };
-        let cmd = cmd.arg("-i").arg(self.project.lab_inventory()).arg(&self.playbook).args(&self.args);
+        let cmd = cmd.arg("-i").arg(&self.inventory).arg(&self.playbook).args(&self.args);
         Ok(cmd.dir(self.project.root()))
     }
 
