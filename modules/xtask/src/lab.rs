@@ -7,6 +7,7 @@ mod docker;
 mod image;
 mod layer;
 pub mod layout;
+mod limits;
 mod lock;
 mod nodes;
 mod ready;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::access::Access;
 use super::docker::{self, Container, docker};
 use super::layout::{DELAYS_FILE, LINKS, Link, Node, SHARED_MOUNT, prefix};
-use super::{cable, check_emulator, image, ready, say, snapshot};
+use super::{cable, check_emulator, image, limits, ready, say, snapshot};
 use crate::project::Project;
 use crate::tool;
 
@@ -271,6 +271,7 @@ impl<'a> Lab<'a> {
         if nodes.is_empty() {
             return Ok(());
         }
+        limits::raise(Lab::nodes()?.len() + nodes.len())?;
         for link in LINKS {
             make_network(link)?;
         }
