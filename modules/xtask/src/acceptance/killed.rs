@@ -64,7 +64,7 @@ enum Victim {
 
 /// A join with more arguments for its play.
 type Join<'s> = Box<dyn Fn(&str, &[&str]) -> Result<Run> + Sync + 's>;
-/// Makes a member and a credential, and the join that uses it.
+/// Makes the credential where the join itself does not, and the join that uses it.
 type Way = for<'s> fn(&'s Scene<'_>, Node, Node) -> Result<Join<'s>>;
 
 /// By token, its process killed.
@@ -97,18 +97,30 @@ pub fn auto_without_member(scene: &Scene<'_>) -> Result<()> {
     each_step(scene, with_auto, Victim::Member)
 }
 
-fn create(scene: &Scene<'_>, member: Node) -> Result<()> {
-    must(
-        scene,
-        "create",
-        member,
-        "pve_cluster_create",
-        &json!({ "cluster_name": CLUSTER, "links": links(member) }),
-    )
+/// One member, and a node that never was one.
+fn create(scene: &Scene<'_>) -> Result<Vec<Node>> {
+    let nodes = scene.fresh(2)?;
+    // What is to be seen are the steps, not how long each takes.
+    scene.lab.delays(false)?;
+    let create = json!({ "cluster_name": CLUSTER, "links": links(nodes[0]) });
+    must(scene, "create", nodes[0], "pve_cluster_create", &create)?;
+    Ok(nodes)
+}
+
+/// The same again: the joiner is made anew, and the member forgets it.
+fn renew(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
+    let (member, joiner) = (nodes[0], nodes[1]);
+    scene.lab.reset(&[joiner])?;
+    scene.lab.delays(false)?;
+    let forget = format!(
+        "pvecm expected 1 && pvecm delnode {joiner} && rm -rf /etc/pve/nodes/{joiner} && \
+         timeout 60 sh -c 'until corosync-quorumtool -s | grep -q \"Total votes: *1$\" && corosync-quorumtool -s | grep -q \"Quorate: *Yes\"; \
+         do sleep 0.2; done'"
+    );
+    scene.sh(member, &forget).map(drop)
 }
 
 fn with_token<'s>(scene: &'s Scene<'_>, member: Node, joiner: Node) -> Result<Join<'s>> {
-    create(scene, member)?;
     // So that the joiner's program is there before the token is.
     scene.task("keep-the-binary", joiner, "pve_cluster_info", &json!({}), &[])?;
     let text = issue(scene, member, "token", json!({ "node": joiner.name(), "ttl": 900 }))?;
@@ -117,8 +129,7 @@ fn with_token<'s>(scene: &'s Scene<'_>, member: Node, joiner: Node) -> Result<Jo
     Ok(Box::new(move |label, more| scene.task(label, joiner, "pve_cluster_join", &args, more)))
 }
 
-fn with_auto<'s>(scene: &'s Scene<'_>, member: Node, _: Node) -> Result<Join<'s>> {
-    create(scene, member)?;
+fn with_auto<'s>(scene: &'s Scene<'_>, _: Node, _: Node) -> Result<Join<'s>> {
     Ok(Box::new(move |label, more| {
         let args = ["-e", "pve_join_method=auto", "-e", "pve_join_timeout=60"];
         scene.play("site.yml", label).args(args.iter().chain(more).copied()).run()
@@ -132,10 +143,11 @@ fn each_step(scene: &Scene<'_>, way: Way, victim: Victim) -> Result<()> {
 }
 
 fn at_each_step(scene: &Scene<'_>, way: Way, victim: Victim) -> Result<()> {
+    let nodes = create(scene)?;
     for step in 1..=STEPS {
-        let nodes = scene.fresh(2)?;
-        // What is to be seen are the steps, not how long each takes.
-        scene.lab.delays(false)?;
+        if step > 1 {
+            renew(scene, &nodes)?;
+        }
         let before = shadow(scene, nodes[0])?;
         let join = way(scene, nodes[0], nodes[1])?;
         let struck = strike(scene, step, &nodes, &*join, victim).with_context(|| format!("step {step}"))?;
