@@ -95,18 +95,37 @@ pub fn append(node: &Node, entry: Entry) -> anyhow::Result<()> {
     let line = Line { time: utc(now), entry, previous: previous.map_or(NO_LINE.to_owned(), |l| hash(&l)) };
     let mut text = serde_json::to_string(&line).context("an audit entry can't be written as JSON")?;
     text.push('\n');
-    file.write_all(text.as_bytes())
-        .and_then(|()| file.sync_data())
-        .with_context(|| format!("cannot append to audit log {LOG:?}"))?;
+    add(&mut file, &text).with_context(|| format!("cannot append to audit log {LOG:?}"))?;
     drop(lock);
     let args = ["-t", "sddc-pve", "-p", "authpriv.notice"];
     let _ = node.run(&Cmd::new("logger", args, Duration::from_secs(2)).stdin(text.into()));
     Ok(())
 }
 
+/// A whole line or none of it, on a line of its own also after one that a loss of power has torn.
+fn add(file: &mut std::fs::File, line: &str) -> std::io::Result<()> {
+    let length = file.seek(SeekFrom::End(0))?;
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let text = if last == [b'\n'] { line.to_owned() } else { format!("\n{line}") };
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_data());
+    if written.is_err() {
+        file.set_len(length)?;
+    }
+    written
+}
+
 /// An error where no line could be written now: who asks has changed nothing yet.
 pub fn ensure_writable(node: &Node) -> anyhow::Result<()> {
-    let remedy = "make room on the disk or see who keeps the file from being written; audit=best_effort goes on without";
+    ensure_writable_or(node, "audit=best_effort goes on without")
+}
+
+/// The same, with what else could be done than to make it writable.
+pub fn ensure_writable_or(node: &Node, otherwise: &str) -> anyhow::Result<()> {
+    let remedy = "make room on the disk or see who keeps the file from being written";
     let probe = || -> anyhow::Result<()> {
         node.create_private_dir("/var/log")?;
         open(node)?;
@@ -116,7 +135,9 @@ pub fn ensure_writable(node: &Node) -> anyhow::Result<()> {
         written.map(|_| ())
     };
     probe().map_err(|error| {
-        anyhow::anyhow!("the audit trail can't be written, so nothing was done: {error:#}; {remedy}")
+        anyhow::anyhow!(
+            "the audit trail can't be written, so nothing was done: {error:#}; {remedy}; {otherwise}"
+        )
     })
 }
 
@@ -184,6 +205,19 @@ mod tests {
         assert_eq!((trail.ok, trail.lines, trail.is_complete), (true, 3, true), "{trail:?}");
         assert!(text.starts_with("{\"time\":\"2026-11-22T"), "{text}");
         assert_eq!(std::fs::metadata(fake.path(LOG)).unwrap().permissions().mode() & 0o7777, 0o600);
+    }
+
+    #[test]
+    fn a_line_that_a_loss_of_power_has_torn_takes_no_other_with_it() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        let node = fake.node();
+        append(&node, entry("failed")).unwrap();
+        let text = node.read(LOG).unwrap().unwrap();
+        fake.write(LOG, format!("{text}{{\"time\":\"2026"));
+        append(&node, entry("succeeded")).unwrap();
+        let trail = trail::read(&node).unwrap();
+        assert_eq!((trail.lines, trail.entries.len()), (3, 2), "{trail:?}");
+        assert_eq!(trail.findings, ["/var/log/pve-cluster-audit.jsonl line 2 is no entry"]);
     }
 
     #[test]

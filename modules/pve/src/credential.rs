@@ -50,6 +50,7 @@ impl Kind {
 #[derive(Deserialize, Serialize)]
 pub struct Handover {
     version: u32,
+    id: String,
     kind: Kind,
     cluster_name: String,
     node: String,
@@ -58,10 +59,19 @@ pub struct Handover {
     expires: u64,
 }
 
+/// A credential that was opened.
+pub struct Opened {
+    /// Its name in records.
+    pub id: String,
+    /// What it is.
+    pub secret: SecretString,
+}
+
 impl Handover {
-    /// A credential of this moment.
+    /// A credential of this moment, known by an id.
     pub fn new(
         node: &Node,
+        id: &str,
         kind: Kind,
         cluster_name: &str,
         name: &str,
@@ -70,6 +80,7 @@ impl Handover {
     ) -> Self {
         Self {
             version: 1,
+            id: id.to_owned(),
             kind,
             cluster_name: cluster_name.to_owned(),
             node: name.to_owned(),
@@ -87,13 +98,7 @@ impl Handover {
 }
 
 /// Opens a credential that was sealed to this node's key; checks what it is, whom it is for, that it is not stale.
-pub fn open(
-    node: &Node,
-    kind: Kind,
-    cluster_name: &str,
-    name: &str,
-    sealed: &str,
-) -> anyhow::Result<SecretString> {
+pub fn open(node: &Node, kind: Kind, cluster_name: &str, name: &str, sealed: &str) -> anyhow::Result<Opened> {
     let word = kind.word();
     let remedy = format!(
         "issue another {word} with pve_join_credential for a new join request of this node (pve_cluster_join \
@@ -117,7 +122,7 @@ pub fn open(
         seal::is_fresh(node, read.created, read.expires),
         "the credential expired, or the clocks of the nodes differ: {remedy}, and see that time is synchronised"
     );
-    Ok(SecretString::from(read.secret.as_str()))
+    Ok(Opened { id: read.id, secret: SecretString::from(read.secret.as_str()) })
 }
 
 /// Seconds since 1970 on the node's clock.

@@ -90,6 +90,8 @@ pub enum How {
         peer: IpAddr,
         /// Its certificate.
         fingerprint: Fingerprint,
+        /// Id of the credential that the password or ticket came as.
+        credential: Option<String>,
         /// Root's password there, or a ticket in its place.
         #[serde(serialize_with = "expose")]
         password: SecretString,
@@ -136,6 +138,7 @@ impl Request {
         match &self.how {
             How::Token(how) => crate::credential::token::Token::parse(&how.token).ok().map(|token| token.id),
             How::Ssh(how) => how.credential(),
+            How::Api { credential, .. } => credential.clone(),
             _ => None,
         }
     }
@@ -183,7 +186,7 @@ pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
         How::Brokered { material } => brokered::run(run, &request, material, api)?,
         How::Token(how) => token::run(run, &request, how, api)?,
         How::Ssh(how) => ssh::run(run, &request, how, api)?,
-        How::Api { secret, peer, fingerprint, password, nodeid, votes } => {
+        How::Api { secret, peer, fingerprint, password, nodeid, votes, .. } => {
             let options = api::Options {
                 secret: *secret,
                 peer: *peer,

@@ -79,16 +79,17 @@ fn password(
     what: &str,
     secret: ApiSecret,
 ) -> Result<(Option<How>, Forecast), Failure> {
-    let password = match (args.password.clone(), given(&args.credential)) {
-        (Some(password), _) => password,
+    let (password, id) = match (args.password.clone(), given(&args.credential)) {
+        (Some(password), _) => (password, None),
         (None, Some(sealed)) => {
-            opened(session, credential::Kind::TemporaryPassword, &args.cluster_name, &sealed)?
+            let opened = opened(session, credential::Kind::TemporaryPassword, &args.cluster_name, &sealed)?;
+            (opened.secret, Some(opened.id))
         }
         (None, None) => {
             return without(session, is_check, what, "this method needs password or credential");
         }
     };
-    over_api(session, args, links, secret, password)
+    over_api(session, args, links, secret, password, id)
 }
 
 fn ticket(
@@ -107,7 +108,7 @@ fn ticket(
         );
     };
     let ticket = opened(session, credential::Kind::Ticket, &args.cluster_name, &sealed)?;
-    over_api(session, args, links, ApiSecret::Ticket, ticket)
+    over_api(session, args, links, ApiSecret::Ticket, ticket.secret, Some(ticket.id))
 }
 
 /// What both ways over the API of a member have in common.
@@ -117,6 +118,7 @@ fn over_api(
     links: &[LinkAddress],
     secret: ApiSecret,
     password: SecretString,
+    credential: Option<String>,
 ) -> Result<(Option<How>, Forecast), Failure> {
     // required_if of the table has seen to it that they are given.
     let (Some(peer), Some(fingerprint)) = (args.peer, args.fingerprint) else {
@@ -142,7 +144,7 @@ fn over_api(
         Ok(cluster.map_or(0, |cluster| cluster.nodes.len()))
     })?;
     let (nodeid, votes) = (args.nodeid, args.votes);
-    let how = How::Api { secret, peer: address, fingerprint, password, nodeid, votes };
+    let how = How::Api { secret, peer: address, fingerprint, credential, password, nodeid, votes };
     Ok((Some(how), Forecast { corosync_conf: None, nodes_before }))
 }
 
@@ -155,7 +157,7 @@ fn token(
 ) -> Result<(Option<How>, Forecast), Failure> {
     let text = match (args.token, given(&args.credential)) {
         (Some(text), _) => text,
-        (None, Some(sealed)) => opened(session, credential::Kind::Token, &args.cluster_name, &sealed)?,
+        (None, Some(sealed)) => opened(session, credential::Kind::Token, &args.cluster_name, &sealed)?.secret,
         (None, None) => {
             let fault = "method token needs token or credential: pass join_string or credential of pve_join_credential";
             return without(session, is_check, what, fault);
@@ -194,7 +196,9 @@ fn ssh(
     })?;
     let user = Some(args.ssh_user).filter(|name| name != "root");
     let key = match (&user, given(&args.credential), args.ssh_key) {
-        (None, Some(sealed), None) => opened(session, credential::Kind::SshKey, &args.cluster_name, &sealed)?,
+        (None, Some(sealed), None) => {
+            opened(session, credential::Kind::SshKey, &args.cluster_name, &sealed)?.secret
+        }
         // In check mode the key may yet be made.
         (Some(_), None, Some(key)) if !is_check || session.node.exists(&key) => key.into(),
         _ => {
@@ -216,7 +220,7 @@ fn opened(
     kind: credential::Kind,
     cluster_name: &str,
     sealed: &str,
-) -> Result<SecretString, Failure> {
+) -> Result<credential::Opened, Failure> {
     let name = session.facts.node.clone();
     session.look("open the credential", |node| credential::open(node, kind, cluster_name, &name, sealed))
 }

@@ -30,10 +30,18 @@ pub(crate) fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     check(&args)?;
     let mut steps = Steps::start(node);
     // What takes a credential away is never kept from it.
-    let is_audited = !call.check_mode && is_required(&args);
+    let unaudited = match call.check_mode {
+        true => None,
+        false => audit::ensure_writable(node).err(),
+    };
     let outcome =
         steps.attempt(node, "look whether this is a quorate member", || is_quorate_member(node, &args));
-    let outcome = outcome.and_then(|()| if is_audited { audit::ensure_writable(node) } else { Ok(()) });
+    let warning =
+        (!is_required(&args)).then(|| unaudited.as_ref().map(|error| format!("not audited: {error:#}")));
+    let outcome = outcome.and_then(|()| match unaudited {
+        Some(error) if is_required(&args) => Err(error),
+        _ => Ok(()),
+    });
     let outcome = outcome.and_then(|()| match (args.state, args.kind) {
         (State::Present, Kind::Token | Kind::SshKey) => issue_token(node, call, &args, &mut steps),
         (State::Present, Kind::Ticket) => issue_ticket(node, call, &args, &mut steps),
@@ -51,7 +59,13 @@ pub(crate) fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
         }
     });
     match outcome {
-        Ok(outcome) => Ok(outcome.with("steps", steps.done()).with("elapsed", steps.elapsed(node))),
+        Ok(outcome) => {
+            let outcome = outcome.with("steps", steps.done()).with("elapsed", steps.elapsed(node));
+            Ok(match warning.flatten() {
+                Some(warning) => outcome.warn(warning),
+                None => outcome,
+            })
+        }
         Err(error) => Err(Failure::new(format!("{error:#}"))
             .with("steps", steps.done())
             .with("elapsed", steps.elapsed(node))),
@@ -131,8 +145,10 @@ fn issue_token(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -
         ttl: args.ttl.unwrap_or(if args.kind == Kind::Token { TOKEN_TTL } else { PASSWORD_TTL }),
         from: args.from.clone(),
         for_pvecm: args.kind == Kind::SshKey,
+        is_audit_optional: args.audit == Audit::BestEffort,
     };
     let word = if order.for_pvecm { "key" } else { "token" };
+    steps.attempt(node, "look for what it replaces", || are_known(node, &args.replaces))?;
     let faults = steps.attempt(node, "look whether sshd takes keys", || issue::faults(node))?;
     anyhow::ensure!(faults.is_empty(), "no {word} can be issued: {}", faults.join("; "));
     let whom = args.node.as_ref().map_or("any node".to_owned(), |name| format!("node {name:?}"));
@@ -151,9 +167,27 @@ fn issue_token(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -
     let outcome =
         Outcome::new(true, msg).with("id", &issued.id).with("expires", expires).with("revoked", revoked);
     Ok(match &args.public_key {
-        Some(key) => outcome.with("credential", sealed(node, args, key, &issued.text, issued.expires)?),
+        Some(key) => {
+            outcome.with("credential", sealed(node, args, key, &issued.id, &issued.text, issued.expires)?)
+        }
         None => outcome.with("join_string", issued.text.expose_secret()),
     })
+}
+
+/// A slip of the pen must not leave the token alive that was to be replaced.
+fn are_known(node: &Node, ids: &[String]) -> anyhow::Result<()> {
+    if ids.is_empty() {
+        return Ok(());
+    }
+    let known = issue::list(node)?;
+    let strangers: Vec<&str> =
+        ids.iter().filter(|id| !known.iter().any(|token| token.id == **id)).map(String::as_str).collect();
+    anyhow::ensure!(
+        strangers.is_empty(),
+        "there is no token {} to be replaced, so none was issued: see pve_join_credential_info",
+        strangers.join(", ")
+    );
+    Ok(())
 }
 
 fn issue_ticket(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
@@ -165,7 +199,7 @@ fn issue_ticket(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) 
     let minted = steps.attempt(node, "make a ticket of root", || ticket::mint(node))?;
     record(node, args, "issue_ticket", &minted.id)?;
     let expires = seconds(node) + ticket::LIFE;
-    let credential = sealed(node, args, key, &minted.text, expires)?;
+    let credential = sealed(node, args, key, &minted.id, &minted.text, expires)?;
     let expires = audit::utc(expires);
     let msg = format!("ticket {} for node {name:?} made, good until {expires}", minted.id);
     Ok(Outcome::new(true, msg).with("id", minted.id).with("expires", expires).with("credential", credential))
@@ -175,11 +209,12 @@ fn sealed(
     node: &Node,
     args: &Args,
     key: &str,
+    id: &str,
     secret: &SecretString,
     expires: u64,
 ) -> anyhow::Result<String> {
     let name = args.node.as_deref().unwrap_or_default();
-    Handover::new(node, args.kind, &args.cluster_name, name, secret, expires).seal(key)
+    Handover::new(node, id, args.kind, &args.cluster_name, name, secret, expires).seal(key)
 }
 
 fn issue_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
@@ -193,7 +228,7 @@ fn issue_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps
     let ttl = args.ttl.unwrap_or(PASSWORD_TTL);
     let issued = steps.attempt(node, "give root a temporary password", || password::issue(node, ttl))?;
     let handed = record(node, args, "issue_temporary_password", &issued.id)
-        .and_then(|()| sealed(node, args, key, &issued.text, issued.expires));
+        .and_then(|()| sealed(node, args, key, &issued.id, &issued.text, issued.expires));
     if handed.is_err() {
         password::restore(node)?;
     }
@@ -210,6 +245,14 @@ fn end_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) 
         }
         return Ok(Outcome::new(has_traces, "root has no temporary password"));
     };
+    if args.id.as_ref().is_some_and(|id| *id != there.id) {
+        return Ok(Outcome::unchanged(format!(
+            "temporary password {} is over; {}, of another join, stays until {}",
+            args.id.as_deref().unwrap_or_default(),
+            there.id,
+            there.expires
+        )));
+    }
     if args.state == State::Pruned && seconds(node) < there.ends {
         return Ok(Outcome::unchanged(format!(
             "temporary password {} is good until {}",

@@ -84,7 +84,8 @@ const TABLE: Spec = Spec {
             &["Seconds that it is good for: 60 to 604800, which is 7 days, for a token, and 60 to 3600 for a temporary \
                password or an ssh key. A day for a token and 900 for a password or a key when not given."],
         ),
-        Opt::new("id", Kind::Str, &["Id of the token or key to revoke."]),
+        Opt::new("id", Kind::Str, &["Id of the token or key to revoke. For O(type=temporary_password) O(state=absent) ends only the one of this \
+               id, and whichever is in place when none is given."]),
         Opt::new(
             "from",
             Kind::List,
@@ -95,7 +96,8 @@ const TABLE: Spec = Spec {
         Opt::new(
             "replaces",
             Kind::List,
-            &["Ids of tokens to revoke once the new one is issued: this is how a token is rotated."],
+            &["Ids of tokens to revoke once the new one is issued: this is how a token is rotated. None is issued when one of \
+               them is not known."],
         )
         .elements(Kind::Str)
         .default("[]"),

@@ -99,9 +99,9 @@ fn content(node: &Node, name: &str, is_packed: bool) -> anyhow::Result<String> {
     Ok(node.read(name).with_context(|| format!("cannot read audit trail {name:?}"))?.unwrap_or_default())
 }
 
-/// The newest entry that the journal has; `None` where there is no journal, or it has forgotten.
+/// The newest entry that root has put into the journal (anybody can log under any name); `None` where there is no journal, or it has forgotten.
 fn newest_in_journal(node: &Node) -> Option<Value> {
-    let args = ["-t", "sddc-pve", "-n", "1", "-o", "cat", "--no-pager", "-q"];
+    let args = ["_UID=0", "-t", "sddc-pve", "-n", "1", "-o", "cat", "--no-pager", "-q"];
     let output = node.run(&Cmd::new("journalctl", args, TIMEOUT)).ok()?;
     let entry: Value = serde_json::from_str(output.stdout.lines().next_back()?).ok()?;
     previous(&entry).is_some().then_some(entry)
@@ -164,7 +164,7 @@ mod tests {
             let fake = written(&["failed", "succeeded", "refused"]);
             let text = fake.machine().read(LOG);
             let newest = text.lines().next_back().unwrap().to_owned();
-            fake.answer("journalctl -t sddc-pve -n 1 -o cat --no-pager -q", 0, &format!("{newest}\n"));
+            fake.answer("journalctl _UID=0 -t sddc-pve -n 1 -o cat --no-pager -q", 0, &format!("{newest}\n"));
             fake.write(
                 LOG,
                 edit(text.lines().collect()).iter().map(|line| format!("{line}\n")).collect::<String>(),

@@ -12,6 +12,7 @@ use super::{Kind, is_same_secret, seconds};
 use crate::admission::{self, Decision, Newcomer};
 use crate::audit::{self, Entry, Origin};
 use crate::gather::gather;
+use crate::inventory::is_node_name;
 use crate::observe::{self, LinkAddress, by_number};
 use crate::operation::{self, Work};
 use crate::{Node, withdrawal};
@@ -23,6 +24,10 @@ pub const ADMIT: &str = "admit";
 /// More than any question needs.
 pub const LIMIT: u64 = 64 << 10;
 const ADMISSION_TIME: Duration = Duration::from_secs(120);
+/// A label of the domain name system (RFC 1035).
+const LONGEST_NAME: usize = 63;
+/// corosync's links (`corosync.conf(5)`).
+const LAST_LINK: u8 = 7;
 
 /// What a joiner asks.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -101,12 +106,26 @@ fn replied(question: &str, reply: &dyn Fn(&Question) -> anyhow::Result<Reply>) -
         .map_err(|_| {
             anyhow::anyhow!("this is no question of pve_cluster_join: the key serves for nothing else")
         })
-        .and_then(|question: Question| reply(&question));
+        .and_then(|question: Question| {
+            plausible(&question)?;
+            reply(&question)
+        });
     outcome.unwrap_or_else(|error| Reply {
         is_busy: error.is::<Busy>(),
         error: Some(format!("{error:#}")),
         ..Reply::default()
     })
+}
+
+/// What becomes part of command lines, journals and corosync.conf is what it must be, before anything is done with it.
+fn plausible(question: &Question) -> anyhow::Result<()> {
+    let name = &question.node;
+    ensure!(name.len() <= LONGEST_NAME && is_node_name(name), "a node that asks must have a node's name");
+    for link in &question.links {
+        let is_address = link.address.parse::<std::net::IpAddr>().is_ok();
+        ensure!(link.number <= LAST_LINK && is_address, "link {} of {name:?} has no IP address", link.number);
+    }
+    Ok(())
 }
 
 /// Another operation has the member.
@@ -217,7 +236,6 @@ pub(super) fn admit(
     newcomer: Newcomer,
     spender: Option<(&Registered, &str)>,
 ) -> anyhow::Result<usize> {
-    audit::ensure_writable(node)?;
     let name = newcomer.name.clone();
     let request = admission::Request { cluster_name: cluster_name.to_owned(), nodes: vec![newcomer.clone()] };
     operation::settle_earlier(node, operation::Kind::Admit, &request.target(), ADMISSION_TIME, false)
@@ -225,26 +243,55 @@ pub(super) fn admit(
     // Before the token is spent, so that a join which can't be is no loss.
     let (decision, nodes) = decide(node, &newcomer)?;
     ensure!(decision.online.is_empty(), "node {name:?} is a member already");
-    match spender {
-        // Who spent it before was looked at already, and needs nothing to be written.
+    let is_first = match spender {
+        None => !decision.admit.is_empty(),
         Some((token, key)) => {
-            if registry::standing(node, &token.id)? == Standing::Unspent {
-                registry::spend(node, &token.id, &name, key)?;
-                let word = if token.for_pvecm { Kind::SshKey } else { Kind::Token };
-                record(node, cluster_name, "spend_token", word.word(), Some(token.id.clone()), &name);
+            let is_unspent = registry::standing(node, &token.id)? == Standing::Unspent;
+            if !is_unspent {
+                // Also where it was spent since it was looked at first: who did so is the only one it serves.
+                registry::ensure_spent_by(node, &token.id, &name, key)?;
             }
+            is_unspent
         }
-        None => record(node, cluster_name, "admit_by_sudo", "ssh", None, &name),
+    };
+    // Who only asks again needs nothing to be written.
+    if is_first || !decision.admit.is_empty() {
+        ensure_audited(node, spender.map(|(token, _)| token))?;
+    }
+    match spender {
+        Some((token, key)) if is_first => {
+            registry::spend(node, &token.id, &name, key)?;
+            let word = if token.for_pvecm { Kind::SshKey } else { Kind::Token };
+            record(node, cluster_name, "spend_token", word.word(), Some(token.id.clone()), &name);
+        }
+        None if is_first => record(node, cluster_name, "admit_by_sudo", "ssh", None, &name),
+        _ => {}
     }
     if !decision.admit.is_empty() {
-        operation::perform(node, Work::Admit(request), ADMISSION_TIME).map_err(|error| {
-            match error.is::<operation::Failed>() {
-                true => error,
-                false => Busy(format!("{error:#}")).into(),
-            }
-        })?;
+        perform(node, Work::Admit(request))?;
     }
     Ok(nodes)
+}
+
+/// Whoever issued the token has said what an audit trail that can't be written means: the joiner is not asked.
+fn ensure_audited(node: &Node, token: Option<&Registered>) -> anyhow::Result<()> {
+    match token {
+        Some(token) if token.is_audit_optional => Ok(()),
+        Some(_) => {
+            audit::ensure_writable_or(node, "a token that is issued with audit=best_effort goes on without")
+        }
+        None => audit::ensure_writable_or(node, "or let another member admit the node"),
+    }
+}
+
+/// An operation; that another one has the member is told apart from one that failed.
+fn perform(node: &Node, work: Work) -> anyhow::Result<()> {
+    operation::perform(node, work, ADMISSION_TIME).map(drop).map_err(|error| {
+        match error.is::<operation::Failed>() {
+            true => error,
+            false => Busy(format!("{error:#}")).into(),
+        }
+    })
 }
 
 fn withdraw(node: &Node, question: &Question) -> anyhow::Result<Reply> {
@@ -259,7 +306,7 @@ fn withdraw(node: &Node, question: &Question) -> anyhow::Result<Reply> {
     operation::settle_earlier(node, operation::Kind::Withdraw, &request.target(), ADMISSION_TIME, false)
         .map_err(|error| Busy(format!("{error:#}")))?;
     if withdrawal::decide(node, &request)? != withdrawal::Verdict::NotListed {
-        operation::perform(node, Work::Withdraw(request), ADMISSION_TIME)?;
+        perform(node, Work::Withdraw(request))?;
     }
     Ok(Reply { ok: true, ..Reply::default() })
 }

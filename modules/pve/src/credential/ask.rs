@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, bail};
 use secrecy::SecretString;
 
 use super::answer::{Question, Reply};
@@ -83,11 +83,9 @@ pub fn ask(node: &Node, door: &Door, question: &Question, deadline: Deadline) ->
             match ask_one(node, &files, door, member, &text, deadline) {
                 Ok(reply) if reply.ok => return Ok(Progress::Done(reply)),
                 Ok(reply) => {
-                    let reason = reply.error.unwrap_or_default();
-                    // What one member says of the token all would say.
-                    ensure!(reply.is_busy, "{}: {reason}", member.address);
-                    is_worth_waiting = true;
-                    reasons.push(format!("{}: {reason}", member.address));
+                    // What keeps this one from it, such as a full disk, may be its own trouble: the next is asked.
+                    is_worth_waiting |= reply.is_busy;
+                    reasons.push(format!("{}: {}", member.address, reply.error.unwrap_or_default()));
                 }
                 Err(reason) => reasons.push(format!("{}: {reason:#}", member.address)),
             }

@@ -28,6 +28,8 @@ pub struct Order {
     pub from: Vec<String>,
     /// For `pvecm add --use_ssh`.
     pub for_pvecm: bool,
+    /// An audit trail that can't be written keeps nobody from using it.
+    pub is_audit_optional: bool,
 }
 
 /// A token that was issued.
@@ -106,6 +108,7 @@ pub fn token(node: &Node, order: &Order) -> anyhow::Result<Issued> {
         expires,
         issued_on: own,
         for_pvecm: order.for_pvecm,
+        is_audit_optional: order.is_audit_optional,
     };
     registry::register(node, &registered)?;
     // The key comes last: what it asks for is there.

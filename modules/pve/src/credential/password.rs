@@ -13,8 +13,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{seconds, ticket};
-use crate::audit::utc;
+use super::{Kind, seconds, ticket};
+use crate::audit::{self, Entry, utc};
 use crate::node::FileMode;
 use crate::seal::RUNTIME_DIR;
 use crate::{Cmd, Deadline, Node, observe, operation};
@@ -24,6 +24,8 @@ pub const COMMAND: &str = "__restore-password";
 /// What root's entry was, and what it is meanwhile.
 pub const STATE: &str = "/var/lib/sddc-pve/temporary-password.json";
 const SHADOW: &str = "/etc/shadow";
+/// The next /etc/shadow, until it is in place.
+const NEW_SHADOW: &str = "/etc/.shadow.sddc";
 const UNIT: &str = "sddc-pve-restore-password";
 const UNIT_DIR: &str = "/etc/systemd/system";
 const LOCK: &str = "/run/sddc-pve/password.lock";
@@ -156,6 +158,8 @@ fn restore_locked(node: &Node) -> anyhow::Result<Restored> {
             }
         }
     };
+    // Whoever was cut off in between has left a copy of every hash.
+    node.remove(NEW_SHADOW)?;
     node.remove(STATE)?;
     remove_units(node)?;
     Ok(restored)
@@ -163,13 +167,32 @@ fn restore_locked(node: &Node) -> anyhow::Result<Restored> {
 
 /// Once the time is up or the node boots: what the unit runs.
 pub fn restore_as_unit(node: &Node) -> anyhow::Result<String> {
-    Ok(match restore(node)? {
+    let there = listed(node).ok().flatten();
+    let restored = restore(node)?;
+    if let Some(there) = there {
+        record_end(node, there.id, restored);
+    }
+    Ok(match restored {
         Restored::Nothing => "no temporary password was in place".to_owned(),
         Restored::PutBack => "root's password is the one from before".to_owned(),
         Restored::Changed => {
             "root's password was changed while a temporary one was in place: the change stays".to_owned()
         }
     })
+}
+
+/// Nobody asked for it, so nobody is told where no line can be written.
+fn record_end(node: &Node, id: String, restored: Restored) {
+    let result = if restored == Restored::Changed { "changed_by_others" } else { "succeeded" };
+    let entry = Entry {
+        node: observe::own_name(node).unwrap_or_default(),
+        operation: "end_temporary_password".to_owned(),
+        method: Some(Kind::TemporaryPassword.word().to_owned()),
+        credential: Some(id),
+        result: result.to_owned(),
+        ..Entry::default()
+    };
+    let _ = audit::append(node, entry);
 }
 
 fn kept(node: &Node) -> anyhow::Result<Option<Kept>> {
@@ -215,7 +238,7 @@ fn set_root_hash(node: &Node, from: &str, to: &str) -> anyhow::Result<()> {
     ensure!(is_done, "root's password was changed by somebody else at this moment: nothing was done");
     let target = node.path(SHADOW);
     let meta = fs::metadata(&target).with_context(|| format!("cannot look at {SHADOW:?}"))?;
-    let temporary = node.path("/etc/.shadow.sddc");
+    let temporary = node.path(NEW_SHADOW);
     let written = || -> std::io::Result<()> {
         use std::io::Write;
         let _ = fs::remove_file(&temporary);

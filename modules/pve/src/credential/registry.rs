@@ -36,6 +36,8 @@ pub struct Registered {
     pub issued_on: String,
     /// Its key serves `pvecm add --use_ssh` of its node, and no question for material.
     pub for_pvecm: bool,
+    /// Who issued it goes on where the member that admits can't write its audit trail.
+    pub is_audit_optional: bool,
 }
 
 /// Who spent a token.

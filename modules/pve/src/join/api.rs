@@ -57,13 +57,13 @@ pub(super) fn add(
             Ok(output) => output,
             Err(error) => {
                 stop_what_runs(run.node);
-                return Err(error).with_context(|| task_log(run.node));
+                return Err(error).with_context(|| task_log(run));
             }
         };
         let told = output.tail().replace('\n', " | ");
         // Without an authkey it failed before it changed corosync; quorum would be waited for in vain.
         if !run.node.exists(AUTHKEY) {
-            anyhow::bail!("pvecm add joined nothing: {told}{}", task_log(run.node));
+            anyhow::bail!("pvecm add joined nothing: {told}{}", task_log(run));
         }
         run.mark("api", "restarted")?;
         Ok(((), told))
@@ -72,7 +72,7 @@ pub(super) fn add(
     run.step("wait for quorum", |run| {
         let deadline = run.deadline.within(run.node, Duration::from_secs(30));
         let view = observe::wait_until_quorate(run.node, &request.cluster_name, &[], deadline)
-            .with_context(|| format!("pvecm add ended without membership{}", task_log(run.node)))?;
+            .with_context(|| format!("pvecm add ended without membership{}", task_log(run)))?;
         Ok(((), format!("config version {}", view.config_version)))
     })?;
     match (finish::is_complete(run.node, &request.node), api) {
@@ -165,17 +165,20 @@ pub(super) fn stop_what_runs(node: &Node) {
     }
 }
 
-/// The end of the log of PVE's latest join task on this node.
-fn task_log(node: &Node) -> String {
+/// The end of the log of PVE's latest join task on this node, if it is one of this operation's time.
+fn task_log(run: &Run<'_>) -> String {
+    let (node, began) = (run.node, run.started());
     let dir = "/var/log/pve/tasks";
-    let mut latest: Option<(String, String)> = None;
+    let mut latest: Option<(u64, String)> = None;
     for digit in node.list(dir).unwrap_or_default() {
         for upid in node.list(&format!("{dir}/{digit}")).unwrap_or_default() {
-            // UPID:node:pid:pstart:starttime:type:id:user:
+            // UPID:node:pid:pstart:starttime:type:id:user: with hexadecimal numbers.
             let fields: Vec<&str> = upid.split(':').collect();
-            let is_later = |start: &str| latest.as_ref().is_none_or(|(known, _)| known.as_str() < start);
-            if fields.get(5) == Some(&"clusterjoin") && fields.get(4).is_some_and(|start| is_later(start)) {
-                latest = Some((fields[4].to_owned(), format!("{dir}/{digit}/{upid}")));
+            let start =
+                fields.get(4).and_then(|start| u64::from_str_radix(start, 16).ok()).unwrap_or_default();
+            let is_later = start >= began && latest.as_ref().is_none_or(|(known, _)| *known < start);
+            if fields.get(5) == Some(&"clusterjoin") && is_later {
+                latest = Some((start, format!("{dir}/{digit}/{upid}")));
             }
         }
     }

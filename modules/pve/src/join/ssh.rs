@@ -104,7 +104,7 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, how: &SshJoin, api: Api)
 
 fn with_pvecm(run: &mut Run<'_>, request: &Request, how: &SshJoin, api: Api) -> anyhow::Result<()> {
     let door = how.door()?;
-    run.mark(super::token::ASKED, "ssh")?;
+    run.mark(super::token::ASKED, &how.credential().unwrap_or_default())?;
     api::add(run, request, api, &mut |run| {
         // Both go when pvecm has ended; the snapshot and the next run see to it where this process is killed.
         let files = Files::write(run.node, "ssh", &door)?;
@@ -125,7 +125,8 @@ fn with_pvecm(run: &mut Run<'_>, request: &Request, how: &SshJoin, api: Api) -> 
 
 fn by_sudo(run: &mut Run<'_>, request: &Request, how: &SshJoin, api: Api) -> anyhow::Result<()> {
     let material = run.step("ask a member over ssh", |run| {
-        run.mark(super::token::ASKED, "ssh")?;
+        // With a key of its own, which no join uses up.
+        run.mark(super::token::ASKED, "")?;
         let asked = how.question(run.node, &request.cluster_name, &request.node, &request.links, false)?;
         let question = Question { action: Action::Join, ..asked };
         let reply = ask::ask(run.node, &how.door()?, &question, run.deadline)?;

@@ -64,6 +64,7 @@ fn material_must_be_of_the_cluster_and_list_the_node_with_its_links() {
 #[test]
 fn a_password_is_in_the_orders_of_the_unit_and_in_no_debug_output() {
     let how = How::Api {
+        credential: None,
         secret: ApiSecret::Password,
         peer: "10.88.0.11".parse().unwrap(),
         fingerprint: Fingerprint([7; 32]),

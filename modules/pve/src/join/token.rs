@@ -18,7 +18,7 @@ use crate::observe::LinkAddress;
 use crate::operation::Run;
 use crate::{Node, seal};
 
-/// Note that a member may have admitted this node.
+/// Note that a member may have admitted this node, and by which token or key of one join.
 pub(super) const ASKED: &str = "token_asked";
 
 /// A token and what is asked with it.
@@ -79,7 +79,7 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, how: &TokenJoin, api: Ap
 
 /// Takes the token that this join spent off the cluster, if it was one by token.
 pub(super) fn forget(run: &mut Run<'_>) -> anyhow::Result<()> {
-    let Some(id) = run.marked(ASKED).map(str::to_owned) else { return Ok(()) };
+    let Some(id) = run.marked(ASKED).filter(|id| !id.is_empty()).map(str::to_owned) else { return Ok(()) };
     run.step("forget the spent token", |run| {
         let forgotten = issue::revoke(run.node, std::slice::from_ref(&id));
         // It is of no more use to anybody but this node, and pruning removes it later.

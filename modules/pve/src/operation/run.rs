@@ -62,6 +62,11 @@ impl<'a> Run<'a> {
         &self.journal.id
     }
 
+    /// When it was begun, in seconds since 1970.
+    pub fn started(&self) -> u64 {
+        self.journal.started
+    }
+
     /// Notes what undoing must know, before the change that would have to be undone.
     pub fn mark(&mut self, name: &str, value: &str) -> anyhow::Result<()> {
         self.journal.marks.insert(name.to_owned(), value.to_owned());

@@ -49,6 +49,7 @@ fn join() -> Work {
         nodes_before: 1,
         wait_for_api: true,
         how: How::Api {
+            credential: None,
             secret: crate::join::ApiSecret::Password,
             peer: "10.88.0.11".parse().unwrap(),
             fingerprint: crate::https::Fingerprint([7; 32]),

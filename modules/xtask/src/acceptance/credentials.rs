@@ -10,6 +10,8 @@ use super::scene::{PASSWORD, Scene, refused, same};
 use crate::lab::{LINKS, Node};
 
 const CLUSTER: &str = "sddc-cluster";
+/// A public key that nobody has the other half of.
+const SAMPLE_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const LIMIT: Duration = Duration::from_secs(30);
 /// Whatever of a credential could be left on a node.
 const LEFT: &str = "grep -l 'sddc-pve-token-' /etc/pve/priv/authorized_keys; \
@@ -117,21 +119,33 @@ pub fn token_attacks(scene: &Scene<'_>) -> Result<()> {
     let left = Duration::from_secs(62).saturating_sub(issued.elapsed());
     std::thread::sleep(left);
     refuse(scene, "expired", joiner, &expiring, &["expired"])?;
-    race(scene, member, other)?;
+    race(scene, member, other, |number| (format!("race{number}"), SAMPLE_KEY.to_owned()))?;
+    // One name by twenty machines, each with a key of its own.
+    race(scene, member, other, |number| ("twin".to_owned(), key(number)))?;
     let prune = json!({ "cluster_name": CLUSTER, "type": "token", "state": "pruned" });
     must(scene, "prune", other, "pve_join_credential", &prune)
 }
 
-/// Twenty at once use one token on two members: one wins.
-fn race(scene: &Scene<'_>, member: Node, other: Node) -> Result<()> {
+/// A public key like any other.
+fn key(number: u8) -> String {
+    SAMPLE_KEY.replacen('A', &char::from(b'B' + number).to_string(), 1)
+}
+
+/// Twenty at once, each with a name and a key, use one token on two members: one wins, and is taken off the list again.
+fn race(
+    scene: &Scene<'_>,
+    member: Node,
+    other: Node,
+    of: impl Fn(u8) -> (String, String) + Copy + Sync,
+) -> Result<()> {
     let text = issue(scene, member, "race", json!({}))?;
     let id = text.split('.').nth(1).unwrap_or_default().to_owned();
     let program = "/usr/local/lib/sddc-pve/*/pve __token";
     let uses = |node: Node, numbers: std::ops::Range<u8>| -> Result<String> {
         let lines: String = numbers
             .map(|number| {
-                let question = json!({ "action": "join", "cluster_name": CLUSTER, "node": format!("race{number}"),
-                    "public_key": "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+                let (name, key) = of(number);
+                let question = json!({ "action": "join", "cluster_name": CLUSTER, "node": name, "public_key": key,
                     "links": [{ "number": 0, "address": LINKS[0].address(100 + number) },
                               { "number": 1, "address": LINKS[1].address(100 + number) }] });
                 format!("echo '{question}' | {program} {id} & ")
@@ -148,8 +162,13 @@ fn race(scene: &Scene<'_>, member: Node, other: Node) -> Result<()> {
     let answers = one? + &two?;
     let won = answers.lines().filter(|line| line.contains("\"ok\":true")).count();
     same("winners of twenty", &1, &won).with_context(|| answers.clone())?;
-    let listed = scene.sh(member, "grep -c 'name: race' /etc/pve/corosync.conf")?;
-    same("nodes that were admitted", &"1", &listed.trim())
+    let listed = scene.sh(member, "sed -n 's/ *name: \\([rt][a-z0-9]*\\)$/\\1/p' /etc/pve/corosync.conf")?;
+    same("nodes that were admitted", &1, &listed.lines().count()).with_context(|| listed.clone())?;
+    let forget = format!(
+        "pvecm delnode {} && timeout 30 sh -c 'until corosync-quorumtool -s | grep -q \"Expected votes: *2\"; do sleep 0.2; done'",
+        listed.trim()
+    );
+    scene.sh(member, &forget).map(drop)
 }
 
 /// The key of a token, tried for a shell, another command, a file, a tunnel.

@@ -126,6 +126,12 @@ pub fn user(scene: &Scene<'_>) -> Result<()> {
     let before = traces(scene, &nodes)?;
     let admin =
         |label: &str, args: &[&str]| scene.play("cluster_admin.yml", label).args(args.iter().copied()).run();
+    for state in ["present", "absent"] {
+        let state = format!("pve_admin_state={state}");
+        let taken = admin("taken", &["-e", "pve_admin_user=backup", "-e", &state])?;
+        ensure!(taken.messages().contains("an account of pve1 already"), "not refused: {}", taken.messages());
+    }
+    same("traces of what was refused", &before, &traces(scene, &nodes)?)?;
     ensure!(admin("check", &["--check", "--diff"])?.is_success, "check mode failed");
     same("traces of check mode", &before, &traces(scene, &nodes)?)?;
     let made = admin("present", &[])?;
@@ -147,7 +153,7 @@ pub fn user(scene: &Scene<'_>) -> Result<()> {
     let gone = admin("absent", &["-e", "pve_admin_state=absent"])?;
     ensure!(gone.is_success, "the removal failed: {}", gone.messages());
     same("traces", &before, &traces(scene, &nodes)?)?;
-    let left = scene.sh(nodes[1], "ls -d /etc/sddc-pve/admin /var/lib/clusteradmin /usr/local/lib/sddc-pve/admin 2>/dev/null; getent passwd clusteradmin; true")?;
+    let left = scene.sh(nodes[1], "ls -d /etc/sddc-pve/admin /var/lib/sddc-pve-admin /usr/local/lib/sddc-pve/admin 2>/dev/null; getent passwd clusteradmin; true")?;
     ensure!(left.is_empty(), "the removal left {left}");
     same(
         "changes of the second removal",
@@ -191,9 +197,9 @@ fn escalation(scene: &Scene<'_>, node: Node) -> Result<()> {
         format!("sh -c 'echo x >>{PROGRAM}'"),
         format!("sh -c 'mv {PROGRAM} {PROGRAM}.old'"),
         format!("sh -c 'ln -sfT /bin/sh {PROGRAM}'"),
-        "sh -c 'echo x >>/var/lib/clusteradmin/.ssh/authorized_keys'".to_owned(),
-        "sh -c 'echo x >/var/lib/clusteradmin/.ssh/rc'".to_owned(),
-        "sh -c 'echo x >/var/lib/clusteradmin/.profile'".to_owned(),
+        "sh -c 'echo x >>/var/lib/sddc-pve-admin/.ssh/authorized_keys'".to_owned(),
+        "sh -c 'echo x >/var/lib/sddc-pve-admin/.ssh/rc'".to_owned(),
+        "sh -c 'echo x >/var/lib/sddc-pve-admin/.profile'".to_owned(),
         "cat /etc/corosync/authkey".to_owned(),
         "cat /etc/sddc-pve/admin/key".to_owned(),
         "su -c id".to_owned(),

@@ -226,6 +226,73 @@ fn a_lost_answer_is_given_again_to_the_same_node_without_a_write() {
 }
 
 #[test]
+fn a_token_that_is_spent_while_a_second_one_asks_serves_the_first_only() {
+    let member = member();
+    let issued = issue(&member, json!({}));
+    let id = issued["id"].as_str().unwrap();
+    let keys = ["pve2", "pve9"].map(|name| seal::request(&joiner().node(), name).unwrap().public_key);
+    let question = json!({"action": "join", "cluster_name": "oracle", "node": "pve2", "public_key": keys[1],
+                          "links": [{"number": 0, "address": "10.88.0.12"}]});
+    // Between the look at the token and the look at the cluster another machine of the same name has spent it.
+    let spent = member.path(&format!("{}/{id}/spent", registry::DIR));
+    let by = json!({"node": "pve2", "public_key": keys[0], "time": 1}).to_string();
+    member.on(move |_, cmd| {
+        if cmd.program == "corosync-quorumtool" && !spent.exists() {
+            std::fs::create_dir(&spent).unwrap();
+            std::fs::write(spent.join("by.json"), &by).unwrap();
+        }
+        None
+    });
+    let reply = answer::answer(&member.node(), id, &question.to_string());
+    assert!(!reply.ok && reply.material.is_none(), "{reply:?}");
+    assert!(reply.error.unwrap().contains("was used already, by node \"pve2\""));
+    assert!(!member.machine().read("/etc/pve/corosync.conf").contains("pve2"));
+}
+
+#[test]
+fn a_question_with_anything_but_names_and_addresses_is_refused() {
+    let member = member();
+    let issued = issue(&member, json!({}));
+    let id = issued["id"].as_str().unwrap();
+    let key = seal::sample_request("pve2").public_key;
+    for (node, address) in [
+        ("--force", "10.88.0.12"),
+        ("pve2; id", "10.88.0.12"),
+        (&"a".repeat(64), "10.88.0.12"),
+        ("pve2", "localhost"),
+        ("pve2", "10.88.0.12,priority=9"),
+    ] {
+        let question = json!({"action": "join", "cluster_name": "oracle", "node": node, "public_key": key,
+                              "links": [{"number": 0, "address": address}]});
+        let reply = answer::answer(&member.node(), id, &question.to_string());
+        assert!(!reply.ok, "{node:?} at {address:?} was let in");
+        assert_eq!(registry::standing(&member.node(), id).unwrap(), Standing::Unspent);
+    }
+}
+
+#[test]
+fn who_issued_a_token_says_whether_it_needs_an_audit_trail_on_the_member() {
+    for (audit, is_let_in) in [("required", false), ("best_effort", true)] {
+        let (member, joiner) = (member(), joiner());
+        connect(&joiner, &member);
+        let issued = issue(&member, json!({"audit": audit}));
+        // A directory in its place: no line can be written.
+        let log = member.path(pve::audit::LOG);
+        std::fs::remove_file(&log).unwrap();
+        std::fs::create_dir(&log).unwrap();
+        let result = call(&joiner, with_token(&issued));
+        assert_eq!(result.get("changed") == Some(&json!(true)), is_let_in, "{result:?}");
+        if !is_let_in {
+            assert!(result["msg"].as_str().unwrap().contains("issued with audit=best_effort"), "{result:?}");
+        }
+        let revoke = json!({"cluster_name": "oracle", "type": "token", "state": "absent", "id": issued["id"]});
+        let revoke = invocation(&pve_join_credential::MODULE, revoke);
+        let revoked = pve_join_credential::run(&member.node(), &revoke).unwrap();
+        assert!(revoked.warnings.concat().contains("not audited"), "{:?}", revoked.warnings);
+    }
+}
+
+#[test]
 fn a_token_join_that_fails_is_undone_on_both_sides_and_may_be_tried_again() {
     let (member, joiner) = (member(), joiner());
     connect(&joiner, &member);
@@ -317,6 +384,8 @@ fn tokens_are_rotated_revoked_and_pruned() {
         (json!({"type": "ticket"}), "only handed over sealed"),
         (json!({"cluster_name": "prod"}), "not \"prod\""),
         (json!({"state": "absent", "id": "../../x"}), "there is no token"),
+        (json!({"replaces": ["k3x9mqp2ab"]}), "no token k3x9mqp2ab to be replaced, so none was issued"),
+        (json!({"replaces": ["../../x"]}), "so none was issued"),
     ] {
         let msg = issue(&member, args)["msg"].as_str().unwrap().to_owned();
         assert!(msg.contains(reason), "{reason}: {msg}");

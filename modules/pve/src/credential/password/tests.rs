@@ -61,8 +61,12 @@ fn an_administrators_change_in_between_stays() {
     issue(&fake.node(), 900).unwrap();
     let changed = BEFORE.replace("$y$old$hash", "$y$chosen");
     fake.write(SHADOW, &changed);
+    // Who was cut off while it wrote the new file left it.
+    fake.write(NEW_SHADOW, BEFORE);
     assert!(restore_as_unit(&fake.node()).unwrap().contains("the change stays"));
     assert_eq!(fake.machine().read(SHADOW), changed);
+    let told = fake.machine().read(audit::LOG);
+    assert!(told.contains("end_temporary_password") && told.contains("changed_by_others"), "{told}");
     clean(&fake);
 }
 
