@@ -94,7 +94,9 @@ options:
     type: int
   id:
     description:
-      - Id of the token or key to revoke.
+      - >-
+        Id of the token or key to revoke. For O(type=temporary_password) O(state=absent) ends only the one of this id,
+        and whichever is in place when none is given.
     type: str
   from:
     description:
@@ -104,7 +106,9 @@ options:
     default: []
   replaces:
     description:
-      - "Ids of tokens to revoke once the new one is issued: this is how a token is rotated."
+      - >-
+        Ids of tokens to revoke once the new one is issued: this is how a token is rotated. None is issued when one of
+        them is not known.
     type: list
     elements: str
     default: []

@@ -11,6 +11,7 @@ mod health;
 mod killed;
 mod middle;
 mod networks;
+mod operator;
 mod passwords;
 mod play;
 mod refusals;
@@ -203,6 +204,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "the trail holds over logrotate, and no trail is no join",
         is_long: true,
         run: trail::holds,
+    },
+    Scenario {
+        name: "operator",
+        what: "token.yml and audit.yml do what they say, and say why they don't",
+        is_long: true,
+        run: operator::playbooks,
     },
     Scenario {
         name: "token-killed",

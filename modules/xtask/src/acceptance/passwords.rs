@@ -12,6 +12,10 @@ const CLUSTER: &str = "sddc-cluster";
 pub(super) const LEFT: &str = "ls /var/lib/sddc-pve/temporary-password.json /etc/systemd/system/sddc-pve-restore-password.* \
     /etc/systemd/system/*/sddc-pve-restore-password.* /etc/.shadow.sddc 2>/dev/null; true";
 const FACTOR: &str = "echo '{\"users\":{\"root@pam\":{\"totp\":[{\"id\":\"x\"}]}}}' >/etc/pve/priv/tfa.cfg";
+/// As lckpwdf(3) does.
+const HOLD: &str = "systemd-run --quiet --collect --unit=hold python3 -c 'import fcntl, time; f = open(\"/etc/.pwd.lock\", \"w\"); \
+    fcntl.lockf(f, fcntl.LOCK_EX); open(\"/run/held\", \"w\"); time.sleep(120)'; \
+    timeout 20 sh -c 'until [ -e /run/held ]; do sleep 0.1; done'";
 
 /// site.yml joins with temporary passwords, and every node's shadow is as before; a password whose controller died goes
 /// by its timer and by a boot.
@@ -42,6 +46,13 @@ pub fn auto(scene: &Scene<'_>) -> Result<()> {
     scene.lab.start(nodes[2])?;
     until("the boot", || clean(2))?;
     until("the timer", || clean(0))?;
+
+    // passwd and its like hold the system's lock of passwords: it is waited for, and not for ever.
+    scene.sh(nodes[0], HOLD)?;
+    let said = scene.sh(nodes[0], &command(60))?;
+    ensure!(said.contains("lock of passwords"), "the lock was not respected: {said}");
+    scene.sh(nodes[0], "systemctl stop hold")?;
+    clean(0)?;
 
     scene.sh(nodes[0], FACTOR)?;
     let said = scene.sh(nodes[0], &command(60))?;
