@@ -76,7 +76,7 @@ fn trails(scene: &Scene<'_>, victim: Node) -> Result<()> {
         scene.sh(victim, &format!("cp -p /root/trail {TRAIL}"))?;
         let doubted: Vec<&String> = run.failed.keys().collect();
         same("nodes whose trail is doubted", &vec![&victim.name()], &doubted).context(label)?;
-        ensure!(run.messages().contains("does not follow"), "{label}: {}", run.messages());
+        ensure!(run.output.contains("does not follow"), "{label}: {}", run.output);
     }
     let again = play("again")?;
     ensure!(again.is_success, "the trail that was put back is doubted: {}", again.messages());
