@@ -79,7 +79,12 @@ fn peer(rest: &str) -> Option<LinkPeer> {
     let (id, state) = rest.trim_start_matches(':').split_once(':')?;
     let state = state.trim();
     let connected = state == "connected" || state.ends_with("link connected:1");
-    Some(LinkPeer { nodeid: id.trim().parse().ok()?, connected, status: state.replace('\t', " ") })
+    Some(LinkPeer {
+        nodeid: id.trim().parse().ok()?,
+        connected,
+        status: state.replace('\t', " "),
+        latency: None,
+    })
 }
 
 /// `OK` (3.0), `ring 0 active with no faults` (2); anything else is a fault. `-b` prints digits: 3 is up.

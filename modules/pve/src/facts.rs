@@ -37,6 +37,8 @@ pub struct NodeFacts {
     pub fingerprint: Option<String>,
     /// SHA-256 of `/etc/pve/pve-root-ca.pem`.
     pub ca_fingerprint: Option<String>,
+    /// The certificates of this node and of the cluster's authority.
+    pub certificates: Vec<Certificate>,
     /// Public ssh host keys.
     pub host_keys: Vec<HostKey>,
     /// Guests configured on this node.
@@ -165,6 +167,9 @@ pub struct LinkPeer {
     pub connected: bool,
     /// corosync's word for it.
     pub status: String,
+    /// Round trip in microseconds as knet measures it all the time; `None` where nobody asked, or it is not up.
+    #[serde(default)]
+    pub latency: Option<u32>,
 }
 
 /// The cluster file system.
@@ -176,6 +181,18 @@ pub struct Pmxcfs {
     pub quorate: Option<bool>,
     /// Nodes that `.members` shows online.
     pub online: Vec<String>,
+}
+
+/// A certificate.
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[serde(default)]
+pub struct Certificate {
+    /// Its file: `pveproxy-ssl.pem` (what the API serves where it is there), `pve-ssl.pem`, `pve-root-ca.pem`.
+    pub file: String,
+    /// SHA-256 of it.
+    pub fingerprint: String,
+    /// When it ends, as in `2028-11-22T15:00:00Z`; `None` where it does not say so.
+    pub ends: Option<String>,
 }
 
 /// An ssh host key, public half.

@@ -14,12 +14,12 @@ use std::time::Duration;
 use crate::cfgtool::{self, LinkStatus};
 use crate::corosync_conf::CorosyncConf;
 use crate::facts::{
-    ClusterConfig, ClusterNode, ClusterState, Link, LinkPeer, NodeFacts, Pmxcfs, Quorum, Service,
+    Certificate, ClusterConfig, ClusterNode, ClusterState, Link, LinkPeer, NodeFacts, Pmxcfs, Quorum, Service,
     UnendedOperation,
 };
 use crate::order::sort_short_by_key;
 use crate::pmxcfs::{self, Members};
-use crate::{Node, certificate, names, network, operation, packages, quorumtool, services, ssh_keys};
+use crate::{Node, certificate, knet, names, network, operation, packages, quorumtool, services, ssh_keys};
 
 /// Where pmxcfs has the cluster's configuration.
 pub const SHARED_CONF: &str = "/etc/pve/corosync.conf";
@@ -67,6 +67,17 @@ pub fn gather(node: &Node, timeout: Duration) -> NodeFacts {
     facts
 }
 
+/// Adds to the links what knet measured of each, which costs one more program.
+pub fn add_latencies(node: &Node, facts: &mut NodeFacts, timeout: Duration) {
+    let measured = keep(knet::query(node, timeout), &mut facts.problems);
+    for link in &mut facts.links {
+        for peer in link.peers.iter_mut().filter(|peer| peer.connected) {
+            let is_it = |path: &&knet::Latency| (path.nodeid, path.link) == (peer.nodeid, link.number);
+            peer.latency = measured.iter().find(is_it).map(|path| path.microseconds);
+        }
+    }
+}
+
 /// Runs the programs side by side: together they take as long as the slowest, not as their sum.
 fn ask(node: &Node, name: &str, timeout: Duration) -> Answers {
     thread::scope(|scope| {
@@ -112,18 +123,26 @@ fn read_pmxcfs(node: &Node, facts: &mut NodeFacts, problems: &mut Vec<String>) {
     facts.guests =
         guests.map(|text| keep(pmxcfs::parse_guests(&text, &facts.node), problems)).unwrap_or_default();
 
-    // pveproxy serves its own certificate where the administrator gave one (PVE/Service/pveproxy.pm).
     let own = format!("/etc/pve/nodes/{}", facts.node);
-    let served = ["pveproxy-ssl.pem", "pve-ssl.pem"].map(|name| format!("{own}/{name}"));
-    facts.fingerprint = served.iter().find_map(|path| keep(fingerprint(node, path), problems));
-    facts.ca_fingerprint = keep(fingerprint(node, "/etc/pve/pve-root-ca.pem"), problems);
+    // pveproxy serves its own certificate where the administrator gave one (PVE/Service/pveproxy.pm).
+    for (dir, file) in [(own.as_str(), "pveproxy-ssl.pem"), (&own, "pve-ssl.pem"), ("/etc/pve", "pve-root-ca.pem")] {
+        facts.certificates.extend(keep(read_certificate(node, dir, file), problems));
+    }
+    let fingerprint = |file: &str| {
+        let found = facts.certificates.iter().find(|certificate| certificate.file == file)?;
+        Some(found.fingerprint.clone())
+    };
+    facts.fingerprint = fingerprint("pveproxy-ssl.pem").or_else(|| fingerprint("pve-ssl.pem"));
+    facts.ca_fingerprint = fingerprint("pve-root-ca.pem");
 }
 
-fn fingerprint(node: &Node, path: &str) -> anyhow::Result<Option<String>> {
+fn read_certificate(node: &Node, dir: &str, file: &str) -> anyhow::Result<Option<Certificate>> {
     use anyhow::Context;
-    let pem = node.read(path)?;
-    pem.map(|pem| certificate::fingerprint_of_pem(&pem).with_context(|| format!("cannot read {path:?}")))
-        .transpose()
+    let path = format!("{dir}/{file}");
+    let Some(pem) = node.read(&path)? else { return Ok(None) };
+    let der = certificate::first_of_pem(&pem).with_context(|| format!("cannot read {path:?}"))?;
+    let (fingerprint, ends) = (certificate::fingerprint_of_der(&der), certificate::end_of_der(&der));
+    Ok(Some(Certificate { file: file.to_owned(), fingerprint, ends }))
 }
 
 fn operation(node: &Node) -> anyhow::Result<Option<UnendedOperation>> {
@@ -183,7 +202,12 @@ fn complete(status: LinkStatus, own: &str, conf: Option<&CorosyncConf>) -> Vec<L
             let word = if *connected { "connected" } else { "disconnected" };
             let others = conf.nodes().into_iter().filter(|node| node.name != own);
             link.peers = others
-                .map(|node| LinkPeer { nodeid: node.nodeid, connected: *connected, status: word.to_owned() })
+                .map(|node| LinkPeer {
+                    nodeid: node.nodeid,
+                    connected: *connected,
+                    status: word.to_owned(),
+                    latency: None,
+                })
                 .collect();
         }
     }

@@ -22,6 +22,7 @@ pub mod gather;
 pub mod https;
 pub mod inventory;
 pub mod join;
+pub mod knet;
 pub mod known_hosts;
 pub mod names;
 pub mod network;

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use pve::corosync_conf::CorosyncConf;
 use pve::{
-    base64, certificate, cfgtool, credential, https, names, network, operation, packages, pmxcfs, quorumtool,
+    base64, certificate, cfgtool, credential, https, knet, names, network, operation, packages, pmxcfs, quorumtool,
     seal, services, ssh_keys, sshd, time_sync,
 };
 
@@ -28,6 +28,7 @@ const PARSERS: &[Parser] = &[
     ("corosync-quorumtool -s", |text| _ = quorumtool::parse(text)),
     ("corosync-cfgtool -s", |text| _ = cfgtool::parse_status(text)),
     ("corosync-cfgtool -n", |text| _ = cfgtool::parse_nodes(text)),
+    ("corosync-cmapctl -m stats", |text| _ = knet::parse(text)),
     (".members", |text| _ = pmxcfs::Members::parse(text)),
     (".version", |text| _ = pmxcfs::parse_versions(text)),
     (".vmlist", |text| _ = pmxcfs::parse_guests(text, "pve1")),
@@ -41,6 +42,7 @@ const PARSERS: &[Parser] = &[
     ("a version", |text| _ = packages::major(text)),
     ("base64", |text| _ = base64::decode(text)),
     ("a certificate", |text| _ = certificate::fingerprint_of_pem(text)),
+    ("the end of a certificate", |text| _ = certificate::end_of_der(text.as_bytes())),
     ("a fingerprint", |text| _ = text.parse::<https::Fingerprint>()),
     ("a public key", |text| _ = seal::parse_public_key(text)),
     ("an HTTP answer", |text| _ = https::parse_answer(text.as_bytes())),

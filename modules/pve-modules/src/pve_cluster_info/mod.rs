@@ -7,7 +7,7 @@ use std::time::Duration;
 use ansible_module::{Failure, Invocation, Module, Outcome};
 use pve::Node;
 use pve::facts::{ClusterState, NodeFacts};
-use pve::gather::gather;
+use pve::gather::{add_latencies, gather};
 
 use crate::ranges;
 use crate::steps::Steps;
@@ -19,7 +19,11 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     ranges::check(&call.params)?;
     let args: spec::Args = call.args()?;
     let mut steps = Steps::start(node);
-    let info = steps.run(node, "gather facts", || gather(node, Duration::from_secs(args.timeout)));
+    let limit = Duration::from_secs(args.timeout);
+    let mut info = steps.run(node, "gather facts", || gather(node, limit));
+    if args.link_latency {
+        steps.run(node, "ask for round trips", || add_latencies(node, &mut info, limit));
+    }
     let outcome = Outcome::unchanged(sentence(&info))
         .with("info", &info)
         .with("elapsed", steps.elapsed(node))
@@ -87,6 +91,26 @@ mod tests {
         for ret in ret.contains {
             assert_documented(&format!("{path}.{}", ret.name), &value[ret.name], ret);
         }
+    }
+
+    #[test]
+    fn round_trips_are_told_of_links_that_are_up() {
+        let dual = "30-dual-link/11-link1-of-pve3-down-pve1";
+        let fake = Fake::member("pve1", "10.88.0.11", &golden::file_in("30-dual-link/10-conf"));
+        for (tool, leaf) in [
+            ("corosync-cfgtool -s", "cfgtool-s"),
+            ("corosync-cmapctl -m stats stats.knet.", "cmapctl-stats-knet"),
+        ] {
+            fake.answer(tool, 0, &golden::stdout(&format!("{dual}/{leaf}")));
+        }
+        let told = |args: serde_json::Value| {
+            let result = fields(run(&fake.node(), &invocation(&MODULE, args)));
+            let of = |link: usize, peer: usize| result["info"]["links"][link]["peers"][peer]["latency"].clone();
+            [of(0, 0), of(1, 0), of(0, 1), of(1, 1)]
+        };
+        // The last path is down; knet goes on telling what it measured while it was up.
+        assert_eq!(told(json!({"link_latency": true})), [json!(389), json!(257), json!(343), json!(null)]);
+        assert_eq!(told(json!({})), [json!(null), json!(null), json!(null), json!(null)]);
     }
 
     #[test]

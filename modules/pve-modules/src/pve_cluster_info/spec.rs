@@ -1,6 +1,6 @@
 //! The table of `pve_cluster_info`.
 
-use ansible_module::{Kind, Ret, SeeAlso, Spec};
+use ansible_module::{Kind, Opt, Ret, SeeAlso, Spec};
 use serde::Deserialize;
 
 use crate::vocabulary::{AUTHOR, ELAPSED, MSG, ROOT, STEPS, timeout};
@@ -8,18 +8,28 @@ use crate::vocabulary::{AUTHOR, ELAPSED, MSG, ROOT, STEPS, timeout};
 /// Checked arguments.
 #[derive(Deserialize)]
 pub(super) struct Args {
+    pub(super) link_latency: bool,
     pub(super) timeout: u64,
 }
 
 pub(super) static SPEC: Spec = TABLE.as_sent();
 
 const TABLE: Spec = Spec {
-    options: &[timeout(
-        "10",
-        &["Seconds that each of the small programs asked may take. A healthy node answers in a few \
-           hundredths of a second; a program that runs into the limit is named in a warning and in \
-           C(info.problems), and the rest is returned all the same."],
-    )],
+    options: &[
+        Opt::new(
+            "link_latency",
+            Kind::Bool,
+            &["Also tell the round trip of each link, as corosync measures it all the time. Costs one more small \
+               program."],
+        )
+        .default("false"),
+        timeout(
+            "10",
+            &["Seconds that each of the small programs asked may take. A healthy node answers in a few \
+               hundredths of a second; a program that runs into the limit is named in a warning and in \
+               C(info.problems), and the rest is returned all the same."],
+        ),
+    ],
     supports_check_mode: true,
     check_mode_details: &["Reads only, so check mode makes no difference."],
     examples: EXAMPLES,
@@ -63,6 +73,11 @@ const EXAMPLES: &str = r#"- name: Look at a node
   ansible.builtin.debug:
     msg: "{{ node.info.cluster.nodes | selectattr('online') | map(attribute='name') | list }}"
   when: node.info.cluster is not none
+
+- name: Look at the links, with their round trips
+  sddc.pve.pve_cluster_info:
+    link_latency: true
+  register: node
 "#;
 
 const INFO: Ret = Ret::new("info", Kind::Dict, &["All facts. A key is always there; what is not known is C(null)."])
@@ -108,11 +123,12 @@ const INFO: Ret = Ret::new("info", Kind::Dict, &["All facts. A key is always the
         ]),
         Ret::new("quorum", Kind::Dict, &["Votes; C(null) when corosync does not answer."])
             .sample(r#"{"quorate": true, "expected_votes": 3, "total_votes": 3, "quorum": 2, "members": [1, 2, 3]}"#),
-        Ret::new("links", Kind::List, &["corosync's links as this node sees them."])
+        Ret::new("links", Kind::List, &["corosync's links as this node sees them. C(latency) is the round trip in \
+                                         microseconds; C(null) without O(link_latency), and of a link that is not up."])
             .elements(Kind::Dict)
             .sample(
                 r#"[{"number": 0, "address": "10.10.1.21",
-                     "peers": [{"nodeid": 2, "connected": true, "status": "connected"}]}]"#,
+                     "peers": [{"nodeid": 2, "connected": true, "status": "connected", "latency": 412}]}]"#,
             ),
         Ret::new("pmxcfs", Kind::Dict, &["The cluster file system: whether it is mounted, what it says of \
                                           quorum, and the nodes on which it is online."])
@@ -121,6 +137,12 @@ const INFO: Ret = Ret::new("info", Kind::Dict, &["All facts. A key is always the
                                               C(pveproxy-ssl.pem), else C(pve-ssl.pem)."]),
         Ret::new("ca_fingerprint", Kind::Str, &["SHA-256 fingerprint of C(/etc/pve/pve-root-ca.pem). Members of \
                                                  one cluster have the same."]),
+        Ret::new("certificates", Kind::List, &["This node's certificates, and that of the cluster's authority: \
+                                                C(pveproxy-ssl.pem), which the API serves where it is there, \
+                                                C(pve-ssl.pem), C(pve-root-ca.pem); each with its fingerprint and \
+                                                the time when it ends, in UTC."])
+            .elements(Kind::Dict)
+            .sample(r#"[{"file": "pve-ssl.pem", "fingerprint": "9A:0B:…", "ends": "2028-11-22T15:00:00Z"}]"#),
         Ret::new("host_keys", Kind::List, &["Public ssh host keys with their fingerprints."])
             .elements(Kind::Dict)
             .sample(r#"[{"algorithm": "ssh-ed25519", "key": "AAAAC3…", "fingerprint": "SHA256:lWpe…"}]"#),
