@@ -37,6 +37,11 @@ attributes:
     support: full
     platforms: debian
 options:
+  link_latency:
+    description:
+      - Also tell the round trip of each link, as corosync measures it all the time. Costs one more small program.
+    type: bool
+    default: false
   timeout:
     description:
       - >-
@@ -75,6 +80,11 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ node.info.cluster.nodes | selectattr('online') | map(attribute='name') | list }}"
   when: node.info.cluster is not none
+
+- name: Look at the links, with their round trips
+  sddc.pve.pve_cluster_info:
+    link_latency: true
+  register: node
 """
 
 RETURN = r"""
@@ -241,7 +251,9 @@ info:
           - 3
     links:
       description:
-        - corosync's links as this node sees them.
+        - >-
+          corosync's links as this node sees them. C(latency) is the round trip in microseconds; C(null) without
+          O(link_latency), and of a link that is not up.
       returned: always
       type: list
       elements: dict
@@ -252,6 +264,7 @@ info:
             - nodeid: 2
               connected: true
               status: connected
+              latency: 412
     pmxcfs:
       description:
         - "The cluster file system: whether it is mounted, what it says of quorum, and the nodes on which it is online."
@@ -273,6 +286,18 @@ info:
         - SHA-256 fingerprint of C(/etc/pve/pve-root-ca.pem). Members of one cluster have the same.
       returned: always
       type: str
+    certificates:
+      description:
+        - >-
+          This node's certificates, and that of the cluster's authority: C(pveproxy-ssl.pem), which the API serves where
+          it is there, C(pve-ssl.pem), C(pve-root-ca.pem); each with its fingerprint and the time when it ends, in UTC.
+      returned: always
+      type: list
+      elements: dict
+      sample:
+        - file: pve-ssl.pem
+          fingerprint: "9A:0B:…"
+          ends: "2028-11-22T15:00:00Z"
     host_keys:
       description:
         - Public ssh host keys with their fingerprints.

@@ -16,6 +16,7 @@ mod passwords;
 mod play;
 mod refusals;
 mod registry;
+mod report;
 mod scene;
 mod secrets;
 mod ssh;
@@ -102,6 +103,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "check.yml names a stopped node, a cut link, a frozen clock, a foreign certificate, another corosync.conf",
         is_long: true,
         run: health::faults_are_named,
+    },
+    Scenario {
+        name: "report",
+        what: "report.yml writes the truth of a healthy, a sick and a hostile cluster, and one without quorum",
+        is_long: true,
+        run: report::of_every_state,
     },
     Scenario {
         name: "never-two",

@@ -5,6 +5,7 @@
 mod collection;
 mod layers;
 mod record;
+pub(crate) mod report;
 mod roles;
 mod sanity;
 mod tally;

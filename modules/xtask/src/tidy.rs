@@ -5,6 +5,7 @@ mod ansible;
 mod boundaries;
 mod shape;
 mod sources;
+mod templates;
 
 use anyhow::{Context, Result, bail};
 
@@ -42,6 +43,7 @@ const RULES: &[Rule] = &[
     Rule { name: "locked-dependencies", check: shape::locked_dependencies },
     Rule { name: "roles-orchestrate", check: ansible::roles_orchestrate },
     Rule { name: "role-variables-declared", check: ansible::role_variables_declared },
+    Rule { name: "values-escaped", check: templates::values_escaped },
 ];
 
 /// The command.

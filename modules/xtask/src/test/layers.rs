@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use super::{collection, sanity};
+use super::{collection, report, sanity};
 use crate::command::Cmd;
 use crate::project::Project;
 use crate::{acceptance, build, docs, lab, stage, tidy, tool, venv};
@@ -81,6 +81,10 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         needs: &["build", "venv"],
         ..quick("galaxy", "tarball, installation, one module dropped into a role", collection::galaxy)
+    },
+    Layer {
+        needs: &["venv"],
+        ..quick("report", "the report in Chromium: escaped, legible, nothing from elsewhere", report::report)
     },
     Layer {
         needs: &["build"],
