@@ -14,8 +14,8 @@ use std::time::Duration;
 use crate::cfgtool::{self, LinkStatus};
 use crate::corosync_conf::CorosyncConf;
 use crate::facts::{
-    Certificate, ClusterConfig, ClusterNode, ClusterState, Link, LinkPeer, NodeFacts, Pmxcfs, Quorum, Service,
-    UnendedOperation,
+    Certificate, ClusterConfig, ClusterNode, ClusterState, Link, LinkPeer, NodeFacts, Pmxcfs, Quorum,
+    Service, UnendedOperation,
 };
 use crate::order::sort_short_by_key;
 use crate::pmxcfs::{self, Members};
@@ -125,7 +125,9 @@ fn read_pmxcfs(node: &Node, facts: &mut NodeFacts, problems: &mut Vec<String>) {
 
     let own = format!("/etc/pve/nodes/{}", facts.node);
     // pveproxy serves its own certificate where the administrator gave one (PVE/Service/pveproxy.pm).
-    for (dir, file) in [(own.as_str(), "pveproxy-ssl.pem"), (&own, "pve-ssl.pem"), ("/etc/pve", "pve-root-ca.pem")] {
+    for (dir, file) in
+        [(own.as_str(), "pveproxy-ssl.pem"), (&own, "pve-ssl.pem"), ("/etc/pve", "pve-root-ca.pem")]
+    {
         facts.certificates.extend(keep(read_certificate(node, dir, file), problems));
     }
     let fingerprint = |file: &str| {

@@ -32,7 +32,8 @@ pub fn parse(text: &str) -> Vec<Latency> {
 
 fn latency(line: &str) -> Option<Latency> {
     let (key, value) = line.split_once(" (u32) = ")?;
-    let (nodeid, link) = key.strip_prefix("stats.knet.node")?.strip_suffix(".latency_ave")?.split_once(".link")?;
+    let (nodeid, link) =
+        key.strip_prefix("stats.knet.node")?.strip_suffix(".latency_ave")?.split_once(".link")?;
     let microseconds = value.trim().parse().ok()?;
     Some(Latency { nodeid: nodeid.parse().ok()?, link: link.parse().ok()?, microseconds })
 }

@@ -24,7 +24,7 @@ pub const CHECKS: &[(&str, &str)] = &[
         "The cluster lists exactly the expected nodes, and all are online for corosync and pmxcfs.",
     ),
     ("config-current", "corosync has the corosync.conf that pmxcfs has, and its findings are none."),
-    ("links-connected", "Every link to every other node is connected."),
+    ("links-connected", "Every link is on an address of this node, and connected to every other node."),
     ("pmxcfs-writable", "A lock can be made and removed below C(/etc/pve/priv/lock)."),
     (
         "certificates",
@@ -88,7 +88,7 @@ impl Look {
     /// Whether looking again can help: what other nodes saw earlier stays as it is.
     fn is_final(&self) -> bool {
         let fatal = || self.checks.iter().filter(|check| check.is_fatal());
-        self.facts.cluster.is_none()
+        (self.facts.cluster.is_none() && self.facts.problems.is_empty())
             || (fatal().count() > 0 && fatal().all(|check| check.id == "views-complete"))
     }
 }

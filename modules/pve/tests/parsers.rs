@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use pve::corosync_conf::CorosyncConf;
 use pve::{
-    base64, certificate, cfgtool, credential, https, knet, names, network, operation, packages, pmxcfs, quorumtool,
-    seal, services, ssh_keys, sshd, time_sync,
+    base64, certificate, cfgtool, credential, https, knet, names, network, operation, packages, pmxcfs,
+    quorumtool, seal, services, ssh_keys, sshd, time_sync,
 };
 
 /// A parser, its result thrown away.

@@ -105,7 +105,8 @@ mod tests {
         }
         let told = |args: serde_json::Value| {
             let result = fields(run(&fake.node(), &invocation(&MODULE, args)));
-            let of = |link: usize, peer: usize| result["info"]["links"][link]["peers"][peer]["latency"].clone();
+            let of =
+                |link: usize, peer: usize| result["info"]["links"][link]["peers"][peer]["latency"].clone();
             [of(0, 0), of(1, 0), of(0, 1), of(1, 1)]
         };
         // The last path is down; knet goes on telling what it measured while it was up.

@@ -54,6 +54,41 @@ pub(super) fn link_interfaces(context: &Context<'_>) -> anyhow::Result<Finding> 
     Finding::passed(names.join(", "))
 }
 
+pub(super) fn link_addresses(context: &Context<'_>) -> anyhow::Result<Finding> {
+    let links = local(context);
+    if links.is_empty() {
+        return Finding::skipped("no link is on an address of this node");
+    }
+    let mut wrong = Vec::new();
+    for (link, own) in &links {
+        let Some(network) = Network::of(&own.address, own.prefix) else { continue };
+        for other in &context.facts.addresses {
+            let is_same_address = is_same(&other.address, &own.address);
+            if is_same_address && other.interface != own.interface {
+                wrong.push(format!("{} of link {} is on {} too", own.address, link.number, other.interface));
+            // Of IPv6 an interface has several by itself. Another link there is told by link-networks.
+            } else if !is_same_address
+                && network.contains(&other.address)
+                && !other.address.contains(':')
+                && !links.iter().any(|(_, of_link)| is_same(&of_link.address, &other.address))
+            {
+                wrong.push(format!(
+                    "{} on {} is in {network} of link {} too",
+                    other.address, other.interface, link.number
+                ));
+            }
+        }
+    }
+    if wrong.is_empty() {
+        return Finding::passed(format!("each of {} links has one address here", links.len()));
+    }
+    // PVE/QemuServer/StateFile.pm, `get_migration_ip`
+    Finding::warned(
+        wrong.join("; "),
+        "leave one address of each link's network on the node: PVE migrates over no network in which a node has two",
+    )
+}
+
 pub(super) fn link_networks(context: &Context<'_>) -> anyhow::Result<Finding> {
     let links = local(context);
     if links.is_empty() {

@@ -7,6 +7,7 @@ use crate::fake::{Fake, Port, golden};
 use crate::gather::gather;
 
 mod depth;
+mod each;
 mod garbage;
 
 const TIMEOUT: Duration = Duration::from_secs(1);

@@ -11,6 +11,7 @@ use crate::corosync_conf::CorosyncConf;
 use crate::facts::{ClusterConfig, NodeFacts};
 use crate::gather::LOCAL_CONF;
 use crate::https::api;
+use crate::network::is_same;
 use crate::services::OF_A_MEMBER;
 use crate::verdict::{CheckReport, Finding, Severity};
 use crate::{Deadline, Node, clocks, node_certificate, observe, time_sync};
@@ -42,6 +43,12 @@ pub(super) fn run(
                 "in-cluster",
                 Finding::failed(finding, "correct cluster_name or the inventory"),
             )];
+        }
+        None if !facts.problems.is_empty() => {
+            let finding = format!("the node's cluster can't be told: {}", facts.problems.join("; "));
+            let hint =
+                "mend what can't be read; corosync.conf is also in /etc/corosync, as corosync last took it";
+            return vec![error("in-cluster", Finding::failed(finding, hint))];
         }
         None => {
             let finding = format!("the node is in no cluster, expected is {wanted:?}");
@@ -157,6 +164,14 @@ fn links_connected(subject: &Subject<'_>) -> anyhow::Result<Finding> {
     };
     let mut wrong: Vec<String> =
         wanted.difference(&configured).map(|number| format!("link {number} is not configured")).collect();
+    let own = subject.cluster.nodes.iter().find(|node| node.name == subject.facts.node);
+    for (number, address) in own.iter().flat_map(|node| &node.links) {
+        // pvecm create takes an address that the node does not have, and corosync runs with it.
+        let is_here = subject.facts.addresses.iter().any(|own| is_same(&own.address, address));
+        if !is_here && address.parse::<IpAddr>().is_ok() {
+            wrong.push(format!("link {number} is on {address}, which is no address of this node"));
+        }
+    }
     for number in wanted.intersection(&configured) {
         let link = subject.facts.links.iter().find(|link| link.number == *number);
         for other in &others {

@@ -6,6 +6,8 @@ use super::*;
 use crate::fake::{Fake, golden};
 
 mod depth;
+mod each;
+mod states;
 
 const THREE: &str = "12-three-nodes/pve1-files/corosync-conf-pve";
 

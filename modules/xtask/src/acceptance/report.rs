@@ -32,7 +32,8 @@ pub fn of_every_state(scene: &Scene<'_>) -> Result<()> {
     ensure!(sick.contains(">down</span>"), "no path is down");
 
     scene.lab.kill(nodes[1])?;
-    let lost = "timeout 60 sh -c 'until corosync-quorumtool -s | grep -q \"Quorate:.*No\"; do sleep 0.2; done'";
+    let lost =
+        "timeout 60 sh -c 'until corosync-quorumtool -s | grep -q \"Quorate:.*No\"; do sleep 0.2; done'";
     scene.sh(nodes[0], lost)?;
     let lost = write(scene, "no-quorum", &[])?;
     says(&lost, &["<strong>Without quorum</strong>", "1 present &lt; 2 needed: 1 vote is missing"])?;
@@ -69,7 +70,10 @@ fn says(report: &str, words: &[&str]) -> Result<()> {
 /// What others tell of the same: votes, configuration, end of certificates, paths and their round trips, operations.
 fn figures(scene: &Scene<'_>, nodes: &[Node], report: &str) -> Result<()> {
     let version = format!("corosync.conf version {}", scene.config_version(nodes[0])?);
-    says(report, &[&version, "⌊3 ÷ 2⌋ + 1 = 2", "3 present ≥ 2 needed: 1 more vote may be lost", ">12 of 12</span>"])?;
+    says(
+        report,
+        &[&version, "⌊3 ÷ 2⌋ + 1 = 2", "3 present ≥ 2 needed: 1 more vote may be lost", ">12 of 12</span>"],
+    )?;
     for node in nodes {
         let line = "end=$(openssl x509 -noout -enddate -in /etc/pve/nodes/$(hostname)/pve-ssl.pem | cut -d= -f2); \
                     echo $((($(date -d \"$end\" +%s) - $(date +%s)) / 86400))";
@@ -80,7 +84,8 @@ fn figures(scene: &Scene<'_>, nodes: &[Node], report: &str) -> Result<()> {
         ensure!((told - days).abs() <= 1, "{node}: {told} days in the report, {days} says openssl");
     }
     // knet's averages move; none is ever this far off, in a lab or in the report.
-    let averages = scene.sh(nodes[0], "corosync-cmapctl -m stats stats.knet. | awk '/latency_ave/ && $NF > 0 {print $NF}'")?;
+    let averages = scene
+        .sh(nodes[0], "corosync-cmapctl -m stats stats.knet. | awk '/latency_ave/ && $NF > 0 {print $NF}'")?;
     same("paths that corosync measures", &4, &averages.lines().count())?;
     let cells: Vec<f32> = report
         .split("<td class=\"heat ")

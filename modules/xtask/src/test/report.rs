@@ -75,11 +75,7 @@ pub fn report(project: &Project, is_full: bool) -> Result<()> {
     }
     faults_are_found(&browser)?;
     ensure!(canary.accept().is_err(), "a report fetched what a node's answer named");
-    println!(
-        "{} reports, {count} texts measured, pictures in {}",
-        cases.len(),
-        browser.place.display()
-    );
+    println!("{} reports, {count} texts measured, pictures in {}", cases.len(), browser.place.display());
     Ok(())
 }
 
@@ -89,7 +85,13 @@ pub fn legible(project: &Project, place: PathBuf, written: &Path) -> Result<()> 
     fs::copy(written, browser.place.join("written.html")).context("no report was written")?;
     for scheme in [Scheme::Light, Scheme::Dark] {
         for sight in browser.measure(&["written"], &WIDTHS, scheme)? {
-            ensure!(sight.faults.is_empty(), "{} px, {}:\n{}", sight.width, scheme.name(), sight.faults.join("\n"));
+            ensure!(
+                sight.faults.is_empty(),
+                "{} px, {}:\n{}",
+                sight.width,
+                scheme.name(),
+                sight.faults.join("\n")
+            );
             ensure!(sight.texts >= TEXTS, "{} texts only", sight.texts);
             browser.picture(&sight, scheme)?;
         }
@@ -99,11 +101,15 @@ pub fn legible(project: &Project, place: PathBuf, written: &Path) -> Result<()> 
 
 /// What hostile texts break out of becomes an element or an attribute: the report of harmless ones has the same of them.
 fn same_shape(sights: &[Sight]) -> Result<()> {
-    let of = |name: &str| sights.iter().find(|sight| sight.name == name).context("no sight").map(|sight| &sight.shape);
+    let of = |name: &str| {
+        sights.iter().find(|sight| sight.name == name).context("no sight").map(|sight| &sight.shape)
+    };
     let (hostile, tame) = (of("hostile")?, of("tame")?);
     let differing = hostile.lines().zip(tame.lines()).enumerate().find(|(_, (a, b))| a != b);
     if let Some((index, (a, b))) = differing {
-        bail!("hostile texts change the report: element {index} is {a:?} where it is {b:?} with harmless ones");
+        bail!(
+            "hostile texts change the report: element {index} is {a:?} where it is {b:?} with harmless ones"
+        );
     }
     ensure!(hostile == tame, "hostile texts change the number of elements");
     Ok(())
@@ -113,9 +119,16 @@ fn same_shape(sights: &[Sight]) -> Result<()> {
 fn faults_are_found(browser: &Browser) -> Result<()> {
     let sights = browser.measure(&["broken"], &WIDTHS[..1], Scheme::Light)?;
     let found = sights.first().map(|sight| sight.faults.join("\n")).unwrap_or_default();
-    for fault in
-        ["px wide in 390", "element script", "style with url()", "has onclick", "leads to", "fetches", "a contrast of", "px high"]
-    {
+    for fault in [
+        "px wide in 390",
+        "element script",
+        "style with url()",
+        "has onclick",
+        "leads to",
+        "fetches",
+        "a contrast of",
+        "px high",
+    ] {
         ensure!(found.contains(fault), "measure.html does not find {fault:?}: {found}");
     }
     Ok(())
@@ -156,7 +169,15 @@ impl Browser {
 
     fn command(&self, scheme: Scheme) -> Cmd {
         Cmd::new("timeout")
-            .args(["--kill-after", "5", "120", "chromium", "--headless", "--disable-gpu", "--hide-scrollbars"])
+            .args([
+                "--kill-after",
+                "5",
+                "120",
+                "chromium",
+                "--headless",
+                "--disable-gpu",
+                "--hide-scrollbars",
+            ])
             // Root has no sandbox, and a container little shared memory; the pages are our own.
             .args(["--no-sandbox", "--disable-dev-shm-usage", "--allow-file-access-from-files"])
             .arg(format!("--user-data-dir={}", self.place.join("profile").display()))

@@ -107,6 +107,8 @@ mod tests {
         ] {
             assert_eq!(found(text), 0, "{text}");
         }
-        assert!(values_escaped(&[Source { path: "a.sudoers.j2".into(), text: "{{ name }}".into() }]).is_empty());
+        assert!(
+            values_escaped(&[Source { path: "a.sudoers.j2".into(), text: "{{ name }}".into() }]).is_empty()
+        );
     }
 }

@@ -231,6 +231,17 @@ fn interfaces_and_networks_of_links() {
     told(down, "link-interfaces", Severity::Error, "eno2 of link 1 is down");
     let same = |fake: &Fake, wanted: &mut Wanted| with_second_link(fake, wanted, "vmbr0", "10.89.0");
     told(same, "link-interfaces", Severity::Warning, "links 0 and 1 share interface vmbr0");
+    let further = |interface: &'static str, address: &'static str| {
+        move |fake: &Fake, _: &mut Wanted| {
+            let (interface, address) = (interface.to_owned(), address.to_owned());
+            fake.machine().addresses.push(Address { interface, address, prefix: 24, mtu: Some(1500) });
+        }
+    };
+    let finding = "10.88.0.99 on vmbr0 is in 10.88.0.11/24 of link 0 too";
+    told(further("vmbr0", "10.88.0.99"), "link-addresses", Severity::Warning, finding);
+    let finding = "10.88.0.11 of link 0 is on eno9 too";
+    told(further("eno9", "10.88.0.11"), "link-addresses", Severity::Warning, finding);
+    passes(further("vmbr0", "10.77.0.11"), "link-addresses", Purpose::Join);
     let routed = |_: &Fake, wanted: &mut Wanted| {
         let link = crate::inventory::WantedLink { number: 0, address: "10.77.0.13".into(), priority: None };
         wanted.nodes[2].links = Some(vec![link]);

@@ -1,42 +1,7 @@
-//! What genuine states give, certificates and clocks, replication, and what nodes leave that left.
+//! What corosync 2 prints, certificates and clocks, replication, and what nodes leave that left.
 
 use super::*;
 use crate::verdict::Severity;
-
-/// A member whose tools say what the genuine node of a state said.
-fn genuine(case: &str, conf: &str, members: Option<&str>) -> (Fake, Vec<String>) {
-    let conf = golden::file_in(conf);
-    let fake = member("pve1", "10.88.0.11", &conf);
-    for (tool, leaf) in [("corosync-quorumtool -s", "quorumtool-s"), ("corosync-cfgtool -s", "cfgtool-s")] {
-        let case = format!("{case}/{leaf}");
-        fake.answer(tool, golden::exit(&case), &golden::stdout(&case));
-    }
-    fake.machine().members = members.map(golden::stdout);
-    let names = crate::corosync_conf::CorosyncConf::parse(&conf).unwrap().nodes();
-    (fake, names.into_iter().map(|node| node.name).collect())
-}
-
-fn fatal_ids(case: &str, conf: &str, members: Option<&str>) -> Vec<String> {
-    let (fake, names) = genuine(case, conf, members);
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    fatal(&fake, &expected(&names)).into_keys().collect()
-}
-
-#[test]
-fn genuine_states_give_the_verdict_they_deserve() {
-    let none = Vec::<String>::new();
-    assert_eq!(fatal_ids("12-three-nodes/pve1", THREE, Some("12-three-nodes/pve1-files/members")), none);
-    assert_eq!(
-        fatal_ids("14-one-down", THREE, Some("14-one-down/members")),
-        ["links-connected", "members-complete"]
-    );
-    assert_eq!(
-        fatal_ids("15-no-quorum", THREE, Some("15-no-quorum/members")),
-        ["links-connected", "members-complete", "quorate"]
-    );
-    let dual = "30-dual-link/11-link1-of-pve3-down-pve1";
-    assert_eq!(fatal_ids(dual, "30-dual-link/10-conf", None), ["links-connected"]);
-}
 
 #[test]
 fn what_corosync_2_prints_is_understood() {
