@@ -88,7 +88,7 @@ notes:
     Check V(members-complete) (error). The cluster lists exactly the expected nodes, and all are online for corosync and
     pmxcfs.
   - Check V(config-current) (error). corosync has the corosync.conf that pmxcfs has, and its findings are none.
-  - Check V(links-connected) (error). Every link to every other node is connected.
+  - Check V(links-connected) (error). Every link is on an address of this node, and connected to every other node.
   - Check V(pmxcfs-writable) (error). A lock can be made and removed below C(/etc/pve/priv/lock).
   - >-
     Check V(certificates) (error). Every node has its certificate; this node's is of its key and of the cluster's

@@ -253,6 +253,7 @@ notes:
     Check V(links-local) (error). The addresses of the node's links are addresses of its interfaces: C(pvecm create)
     takes others, and leaves a cluster that nobody can reach.
   - Check V(link-interfaces) (error). The interfaces of the links are up; two links on one interface are a warning.
+  - Check V(link-addresses) (warning). Each link has one address on this node, on one interface.
   - Check V(link-networks) (warning). On each link all nodes are in one network, and each link has a network of its own.
   - Check V(link-mtu) (warning). All nodes have the same MTU on a link.
   - Check V(bonds-suit) (warning). Bonds below links have a mode that corosync gets on with, and LACP the fast rate.

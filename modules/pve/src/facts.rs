@@ -37,7 +37,8 @@ pub struct NodeFacts {
     pub fingerprint: Option<String>,
     /// SHA-256 of `/etc/pve/pve-root-ca.pem`.
     pub ca_fingerprint: Option<String>,
-    /// The certificates of this node and of the cluster's authority.
+    /// The certificates of this node and of the cluster's authority. Told, and compared with nobody's: not read back.
+    #[serde(skip_deserializing)]
     pub certificates: Vec<Certificate>,
     /// Public ssh host keys.
     pub host_keys: Vec<HostKey>,
@@ -168,7 +169,7 @@ pub struct LinkPeer {
     /// corosync's word for it.
     pub status: String,
     /// Round trip in microseconds as knet measures it all the time; `None` where nobody asked, or it is not up.
-    #[serde(default)]
+    #[serde(skip_deserializing)]
     pub latency: Option<u32>,
 }
 
@@ -184,8 +185,7 @@ pub struct Pmxcfs {
 }
 
 /// A certificate.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(default)]
+#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
 pub struct Certificate {
     /// Its file: `pveproxy-ssl.pem` (what the API serves where it is there), `pve-ssl.pem`, `pve-root-ca.pem`.
     pub file: String,
