@@ -18,6 +18,7 @@ pub mod pve_cluster_trust;
 pub mod pve_cluster_validate;
 pub mod pve_join_credential;
 pub mod pve_join_credential_info;
+pub mod pve_link_probe;
 pub mod pve_preflight;
 pub mod ranges;
 pub mod steps;
@@ -36,5 +37,6 @@ pub static MODULES: &[&Module] = &[
     &pve_join_credential_info::MODULE,
     &pve_cluster_reset::MODULE,
     &pve_preflight::MODULE,
+    &pve_link_probe::MODULE,
     &pve_audit_info::MODULE,
 ];

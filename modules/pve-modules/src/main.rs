@@ -1,12 +1,12 @@
-//! The one multi-call binary: runs the module that is named, an operation apart from the module that began it, or
-//! the answer to the key of a join token.
+//! The one multi-call binary: runs the module that is named, an operation or a responder apart from the module that
+//! began it, or the answer to the key of a join token.
 
 use std::io::Read;
 use std::process::ExitCode;
 
 use pve::credential::pvecm::{self, Served};
 use pve::credential::{answer, password};
-use pve::{Node, operation};
+use pve::{Node, link_probe, operation};
 use pve_modules::pve_audit_info;
 use pve_modules::pve_cluster_join::{self, token_file};
 
@@ -17,6 +17,13 @@ fn main() -> ExitCode {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("operation {id}: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
+        [_, command] if command == link_probe::unit::COMMAND => match link_probe::unit::run(&Node::real()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("link probe: {error:#}");
                 ExitCode::FAILURE
             }
         },

@@ -7,7 +7,10 @@ use serde_json::{Map, Value};
 /// Option, lowest and highest value; for a list, of its elements.
 const RANGES: &[(&str, i64, i64)] = &[
     ("count", 1, 1024),
+    ("latency_limit", 1, 1000),
+    ("lifetime", 10, 3600),
     ("links", 0, 7),
+    ("loss_limit", 1, 100),
     ("nodeid", 1, u32::MAX as i64),
     ("ports", 1, 65535),
     ("priority", 0, 255),
@@ -19,7 +22,7 @@ const RANGES: &[(&str, i64, i64)] = &[
     ("wave_limit", 1, 1024),
 ];
 /// What other modules returned is not what the user wrote.
-const RETURNED: [&str; 2] = ["info", "views"];
+const RETURNED: [&str; 4] = ["info", "listeners", "rows", "views"];
 
 /// Refuses numbers that are out of range, anywhere among the arguments.
 pub fn check(params: &Map<String, Value>) -> Result<(), Failure> {

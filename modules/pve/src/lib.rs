@@ -24,6 +24,7 @@ pub mod inventory;
 pub mod join;
 pub mod knet;
 pub mod known_hosts;
+pub mod link_probe;
 pub mod names;
 pub mod network;
 pub mod node;
@@ -50,5 +51,5 @@ pub mod verdict;
 pub mod withdrawal;
 
 pub use deadline::{Deadline, Progress};
-pub use node::{Cmd, FileMode, Host, Node, Output, Partner, RealHost, Replaced, RunError, Turn};
+pub use node::{Cmd, FileMode, Host, Node, Output, Partner, RealHost, Replaced, RunError, Socket, Turn};
 pub use secrecy::{ExposeSecret, SecretString};

@@ -1,6 +1,7 @@
 //! The host seam: the one way to the machine. Files are below a root, programs are argv vectors with a
 //! time-out, time comes from a clock; tests put a stateful fake behind the same trait.
 
+mod datagrams;
 mod files;
 mod https;
 mod lock;
@@ -11,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+pub use datagrams::Socket;
 pub use files::{FileMode, Replaced};
 pub use lock::{Lock, PasswordLock};
 pub use real::RealHost;
@@ -32,6 +34,10 @@ pub trait Host: Send + Sync {
     }
     /// Opens and closes a TCP connection; returns how long the handshake took.
     fn connect(&self, address: SocketAddr, timeout: Duration) -> std::io::Result<Duration>;
+    /// Binds a UDP socket to an address of this node.
+    fn bind(&self, _address: SocketAddr) -> std::io::Result<Socket> {
+        Err(std::io::ErrorKind::Unsupported.into())
+    }
     /// Wall clock.
     fn now(&self) -> SystemTime;
     /// A clock that never goes back.

@@ -148,6 +148,7 @@ pub fn perform(node: &Node, work: Work, timeout: Duration) -> anyhow::Result<Rep
     if let Some(other) = unended(node)? {
         bail!("{} began at the same moment: run again, which waits for it if it is the same", other.title());
     }
+    crate::link_probe::unit::make_way(node)?;
     let started = journal::unix_seconds(node);
     let millis = node.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().subsec_millis();
     let journal = Journal {

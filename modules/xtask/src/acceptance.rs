@@ -9,6 +9,7 @@ mod examples;
 mod form;
 mod health;
 mod killed;
+mod link_probe;
 mod middle;
 mod networks;
 mod operator;
@@ -109,6 +110,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "report.yml writes the truth of a healthy, a sick and a hostile cluster, and one without quorum",
         is_long: true,
         run: report::of_every_state,
+    },
+    Scenario {
+        name: "link-probe",
+        what: "delay, jitter, loss, blocks and a short MTU are named before any change, a corosync that runs is left alone",
+        is_long: true,
+        run: link_probe::all,
     },
     Scenario {
         name: "never-two",

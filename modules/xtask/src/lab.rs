@@ -13,6 +13,7 @@ mod nodes;
 mod ready;
 mod selftest;
 mod snapshot;
+mod spoil;
 mod status;
 
 use std::path::Path;
@@ -20,8 +21,9 @@ use std::process::ExitStatus;
 
 use anyhow::{Context, Result, bail};
 
-pub use layout::{LINKS, Node};
+pub use layout::{LINKS, Link, Node};
 pub use nodes::Lab;
+pub use spoil::Spoilt;
 
 use crate::project::Project;
 

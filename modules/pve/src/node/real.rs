@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::{Cmd, Host, Output, Partner, RunError};
+use super::{Cmd, Host, Output, Partner, RunError, Socket};
 use crate::https::{Exchange, HttpsError, Reply};
 
 /// Fixed, so that neither a login profile nor a task's environment decides which program runs.
@@ -70,6 +70,10 @@ impl Host for RealHost {
         let started = Instant::now();
         TcpStream::connect_timeout(&address, timeout)?;
         Ok(started.elapsed())
+    }
+
+    fn bind(&self, address: SocketAddr) -> io::Result<Socket> {
+        Socket::bind(address)
     }
 
     fn now(&self) -> SystemTime {

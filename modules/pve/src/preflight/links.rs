@@ -3,12 +3,11 @@
 use super::{Context, Purpose};
 use crate::facts::Address;
 use crate::inventory::WantedLink;
+pub(super) use crate::link_probe::FIRST_PORT;
 use crate::network::{InterfaceState, Network, interface, is_same};
 use crate::order::sort_short_by;
 use crate::verdict::Finding;
 
-/// corosync's port of link 0; each further link has the next (corosync.conf(5), mcastport; knet adds the number).
-pub(super) const FIRST_PORT: u16 = 5405;
 /// Modes in which packets of one connection overtake each other or move between ports (pvecm(1), "Corosync over
 /// bonds").
 const DISLIKED: [&str; 4] = ["balance-rr", "balance-xor", "balance-tlb", "balance-alb"];
@@ -197,6 +196,9 @@ pub(super) fn corosync_ports_free(context: &Context<'_>) -> anyhow::Result<Findi
         || context.facts.is_in_transition()
     {
         return Finding::skipped("corosync has them itself");
+    }
+    if crate::link_probe::unit::is_running(context.node) {
+        return Finding::skipped("the responder of a link probe has them, and makes way for corosync");
     }
     let links = context.own().map(crate::inventory::WantedNode::links).unwrap_or_default();
     let wanted: Vec<u16> = links.iter().map(|link| FIRST_PORT + u16::from(link.number)).collect();

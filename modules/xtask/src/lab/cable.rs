@@ -20,6 +20,12 @@ pub fn set(node: Node, link: Link, is_plugged: bool) -> Result<bool> {
     Ok(true)
 }
 
+/// Lets a cable carry packets of so many bytes only, though the node's own interface still sends longer ones.
+pub fn narrow(node: Node, link: Link, mtu: u32) -> Result<()> {
+    let device = device(node, link)?;
+    Cmd::new("ip").args(["link", "set", "dev", &device, "mtu", &mtu.to_string()]).read().map(drop)
+}
+
 /// Whether a link of a running node is plugged in.
 pub fn is_plugged(node: Node, link: Link) -> Result<bool> {
     is_up(&device(node, link)?)

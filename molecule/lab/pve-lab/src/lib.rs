@@ -11,6 +11,7 @@ mod faults;
 mod host;
 mod http;
 mod pmxcfs;
+mod relay;
 mod ssh_keys;
 mod system;
 mod tasks;

@@ -13,7 +13,7 @@ mod pveversion;
 use std::process::ExitCode;
 
 use crate::host::Host;
-use crate::{api, auth, http, pmxcfs};
+use crate::{api, auth, http, pmxcfs, relay};
 
 /// What a command ends with: everything printed already.
 pub type Status = u8;
@@ -31,6 +31,10 @@ pub fn run(name: &str, args: &[String]) -> ExitCode {
         "pveversion" => ExitCode::from(pveversion::run(&host, args)),
         "pveum" | "pvesm" => ExitCode::from(pveum::run(&host, name, args)),
         "qm" | "pct" => ExitCode::from(guests::run(&host, name, args)),
+        "udp-relay" => {
+            eprintln!("udp-relay: {}", relay::run(args).err().unwrap_or_default());
+            ExitCode::FAILURE
+        }
         other => {
             eprintln!("pve-lab: '{other}' is not emulated");
             ExitCode::from(127)
