@@ -21,7 +21,7 @@ use std::process::ExitStatus;
 
 use anyhow::{Context, Result, bail};
 
-pub use layout::{LINKS, Link, Node};
+pub use layout::{LINKS, Node};
 pub use nodes::Lab;
 pub use spoil::Spoilt;
 

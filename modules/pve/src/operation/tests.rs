@@ -60,6 +60,22 @@ fn join() -> Work {
     })
 }
 
+#[test]
+fn a_responder_of_the_link_probe_makes_way_for_corosync() {
+    let (fake, _) = with_units(|_| {}, "active");
+    let responder = "/run/systemd/transient/sddc-pve-link-probe.service";
+    fake.write(responder, "");
+    fake.on(move |machine, cmd| {
+        let is_stop = cmd.args == ["stop", crate::link_probe::unit::NAME];
+        is_stop.then(|| fs::remove_file(machine.path(responder)).unwrap())?;
+        Some(Ok(Output { code: Some(0), stdout: String::new(), stderr: String::new() }))
+    });
+    let _ = perform(&fake.node(), join(), Duration::from_secs(60));
+    let calls = fake.calls();
+    let at = |start: &str| calls.iter().position(|line| line.starts_with(start)).unwrap();
+    assert!(at("systemctl stop sddc-pve-link-probe.service") < at("systemd-run"), "{calls:?}");
+}
+
 fn unended_join(fake: &Fake) -> Journal {
     let journal = Journal {
         id: "1-join".into(),

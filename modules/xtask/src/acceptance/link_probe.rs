@@ -87,10 +87,10 @@ fn faults(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     bad.delay(one, two, 15, 0)?;
     let run = probe(scene, "delay", nodes, 20)?;
     drop(bad);
-    told(&run, true, "delay", &["[ERROR link-latency] link 0: pve1 - pve2 15", "ms at best", "below 5 ms"])?;
+    told(&run, true, "delay", &["[ERROR link-latency] link 0: pve1 - pve2 ", "ms at best", "below 5 ms"])?;
 
     let mut bad = spoil()?;
-    bad.delay(one, two, 1, 30)?;
+    bad.delay(one, two, 1, 40)?;
     let run = probe(scene, "jitter", nodes, 50)?;
     drop(bad);
     told(&run, false, "jitter", &["[WARNING link-jitter] link 0: pve1 - pve2 differ by"])?;
@@ -130,11 +130,18 @@ fn faults(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     bad.narrow(three, LINKS[1], 1400)?;
     let run = probe(scene, "mtu", nodes, 20)?;
     drop(bad);
-    // The kernel lets the length of a VLAN's tag through beyond the MTU.
-    let narrow = "[ERROR path-mtu] link 1: packets of more than 1404 bytes from pve1, pve2 are lost on the way to pve3";
-    told(&run, true, "MTU 1400", &[narrow, "interface sends 1500"])?;
+    // 1400, or 1404 where the kernel leaves room for the tag of a VLAN.
+    let narrow = [
+        "[ERROR path-mtu] link 1: packets of more than 140",
+        "bytes from pve1, pve2 are lost on the way to pve3",
+    ];
+    told(&run, true, "MTU 1400", &[narrow[0], narrow[1], "interface sends 1500"])?;
 
     scene.lab.cut(three, Some(LINKS[1]))?;
+    // Who was there a moment ago is remembered for some seconds.
+    for node in nodes {
+        scene.sh(*node, "ip neighbour flush dev nic1")?;
+    }
     let run = probe(scene, "cut", nodes, 20);
     scene.lab.heal(three, Some(LINKS[1]))?;
     let cut = format!("the address of {three}: it is up, so its cable, VLAN or address is not right");
@@ -206,19 +213,14 @@ fn responder(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     let sockets = scene.sh(one, "ss --no-header -ulpne 'sport >= 5405 and sport <= 5412'")?;
     same("sockets of the responder", &1, &sockets.lines().count())?;
     ensure!(sockets.contains(&format!("{}:5405", one.address(LINKS[0]))), "it listens elsewhere: {sockets}");
-    let where_not = format!(
-        "grep -rls {KEY} /run /var/log /var/lib/sddc-pve /tmp /root/.ansible 2>/dev/null; grep -ls {KEY} /proc/[0-9]*/cmdline \
-         /proc/[0-9]*/environ 2>/dev/null | grep -v -e self -e $$; journalctl --no-pager | grep -c {KEY}; systemctl show {UNIT} \
-         | grep {KEY}; true"
+    // The key stands in a file outside of what is searched, so that the search itself does not show it.
+    scene.lab.write(one, "/dev/shm/key", KEY)?;
+    let search = format!(
+        "grep -rlsFf /dev/shm/key /run /var/log /var/lib/sddc-pve /tmp /root/.ansible; grep -lsFf /dev/shm/key \
+         /proc/[0-9]*/cmdline /proc/[0-9]*/environ; systemctl show {UNIT} | grep -Ff /dev/shm/key; journalctl --no-pager | \
+         grep -cFf /dev/shm/key; rm /dev/shm/key"
     );
-    // The search itself has the key on its command line, as has the shell that does it.
-    let script = format!("{where_not}\n");
-    scene.lab.write(one, "/dev/shm/search.sh", &script)?;
-    same(
-        "places that hold the key",
-        &"0\n".to_owned(),
-        &scene.sh(one, "sh /dev/shm/search.sh; rm /dev/shm/search.sh")?,
-    )?;
+    same("places that hold the key, and lines of the journal", &"0\n".to_owned(), &scene.sh(one, &search)?)?;
 
     scene.lab.write(two, "/dev/shm/replay.py", REPLAY)?;
     let script = format!(

@@ -58,16 +58,21 @@ fn judged(fails: Vec<String>, warns: Vec<String>, good: &str, hint: &str) -> Fin
 }
 
 pub(super) fn links_pass(mesh: &Mesh) -> Finding {
-    let mut groups = Groups::default();
+    let (mut fails, mut warns) = (Groups::default(), Groups::default());
     for (row, path) in mesh.paths().filter(|(row, path)| !mesh.reaches(&row.node, &path.to, path.link)) {
-        let (before, behind) = blocked(mesh, row, path);
+        let (before, mut behind) = blocked(mesh, row, path);
+        // A firewall may let corosync's port through and not the one beside it, as pve-firewall's own rule does.
+        let groups = if path.is_beside { &mut warns } else { &mut fails };
+        if path.is_beside {
+            behind.push_str(": corosync has its own port there, which may pass");
+        }
         groups.add(format!("link {}: {before}", path.link), &row.node, behind);
     }
     let hint = format!(
         "let UDP {FIRST_PORT} to {LAST_PORT} in from the other nodes (see \"nft list ruleset\", pve-firewall and what \
          filters between them), and see that cables, VLANs and addresses are right"
     );
-    judged(groups.lines(), Vec::new(), "what each node sends arrives at every other, on every link", &hint)
+    judged(fails.lines(), warns.lines(), "what each node sends arrives at every other, on every link", &hint)
 }
 
 /// What stands before and behind the name of a node whose questions do not arrive.

@@ -120,6 +120,21 @@ fn a_direction_that_is_blocked_is_told_from_the_other() {
 }
 
 #[test]
+fn a_port_beside_corosyncs_that_is_blocked_only_warns() {
+    let mut mesh = good();
+    block(&mut mesh, "pve1", "pve2", Some(Silence::Dropped));
+    let path = to(&mut mesh, "pve1", "pve2");
+    (path.is_beside, path.port) = (true, 5412);
+    assert_eq!(
+        unmet(&mesh),
+        [
+            "Warning links-pass link 0: nothing from pve1 reaches pve2 (10.88.0.12, UDP 5412), though the other way \
+          passes: corosync has its own port there, which may pass"
+        ]
+    );
+}
+
+#[test]
 fn a_dead_host_is_told_from_a_blocked_one_and_from_a_cut_cable() {
     let mut mesh = good();
     for (from, silence) in [("pve1", Silence::Absent), ("pve2", Silence::Absent)] {
