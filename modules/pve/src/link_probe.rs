@@ -10,6 +10,7 @@ pub mod compare;
 pub mod datagram;
 mod figures;
 pub mod measure;
+mod record;
 mod replay;
 pub mod responder;
 pub mod unit;
@@ -17,9 +18,6 @@ pub mod unit;
 use std::net::IpAddr;
 
 use anyhow::Context;
-use serde::{Deserialize, Serialize};
-
-use crate::facts::Link;
 
 /// corosync's port of link 0; each further link has the next (corosync.conf(5), mcastport; knet adds the number).
 pub const FIRST_PORT: u16 = 5405;
@@ -27,8 +25,7 @@ pub const FIRST_PORT: u16 = 5405;
 const LAST_PORT: u16 = 5412;
 
 /// What a responder has of a link.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ear {
     /// Link number.
     pub number: u8,
@@ -41,8 +38,7 @@ pub struct Ear {
 }
 
 /// A responder, and what it has heard so far.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listener {
     /// The node that listens.
     pub node: String,
@@ -50,14 +46,10 @@ pub struct Listener {
     pub links: Vec<Ear>,
     /// Whom it has heard.
     pub heard: Vec<Heard>,
-    /// Why it does not listen.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub error: Option<String>,
 }
 
 /// Questions of a node on a link.
-#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Heard {
     /// Who asked.
     pub node: String,
@@ -68,20 +60,29 @@ pub struct Heard {
 }
 
 /// What a node measured: its row of the mesh.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Row {
     /// Who measured.
     pub node: String,
     /// To each other node on each link.
     pub paths: Vec<Path>,
     /// What corosync itself says of its links, where it runs.
-    pub corosync: Option<Vec<Link>>,
+    pub corosync: Option<Vec<Corosync>>,
+}
+
+/// What corosync says of a link.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Corosync {
+    /// Its number.
+    pub link: u8,
+    /// Other nodes that it connects.
+    pub connected: u32,
+    /// Other nodes that there are.
+    pub nodes: u32,
 }
 
 /// One way from a node to another.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Path {
     /// Link number.
     pub link: u8,
@@ -112,8 +113,7 @@ pub struct Path {
 }
 
 /// Times of round trips in milliseconds.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct RoundTrip {
     /// The shortest.
     pub fastest: f64,
@@ -126,8 +126,7 @@ pub struct RoundTrip {
 }
 
 /// Why a path is silent.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
     /// The node that asks has not the address that the link is to have.
     NotLocal,
@@ -146,8 +145,8 @@ pub enum Silence {
 }
 
 /// A path by PVE's rule: below 5 ms wanted, above 10 ms unlikely to work.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
+/// From the best to the worst.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Grade {
     /// The median is below 5 ms, and nothing was lost.
     Good,
@@ -171,6 +170,41 @@ pub struct Limits {
 
 /// Below so many milliseconds all is well (pvecm(1), "Network Requirements").
 const WELL: f64 = 5.0;
+
+impl Silence {
+    const ALL: [Self; 7] = [
+        Self::NotLocal,
+        Self::NoRoute,
+        Self::FilteredHere,
+        Self::Refused,
+        Self::Absent,
+        Self::Dropped,
+        Self::Unknown,
+    ];
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::NotLocal => "not_local",
+            Self::NoRoute => "no_route",
+            Self::FilteredHere => "filtered_here",
+            Self::Refused => "refused",
+            Self::Absent => "absent",
+            Self::Dropped => "dropped",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Grade {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Fair => "fair",
+            Self::Bad => "bad",
+            Self::Silent => "silent",
+        }
+    }
+}
 
 impl Path {
     /// What the rule says of it. Only the fastest round trip tells that the network is slow: a machine that has much

@@ -12,6 +12,7 @@ use pve::link_probe::measure::{self, Request};
 use pve::link_probe::{Limits, Listener, Path, Row, unit};
 use pve::verdict::{fatal_lines, warning_lines};
 use pve::{Deadline, Node, observe};
+use serde_json::Value;
 
 use crate::ranges;
 use crate::steps::Steps;
@@ -27,12 +28,12 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let deadline = Deadline::after(node, Duration::from_secs(args.timeout));
     let outcome = match args.state {
         State::Listening => listening(node, args, call.check_mode, deadline, &mut steps),
-        State::Probed => probed(node, args, call.check_mode, deadline, &mut steps),
+        State::Probed => probed(node, args, call, deadline, &mut steps),
         State::Absent => absent(node, call.check_mode, deadline, &mut steps),
         State::Compared => {
             let failure =
                 |failure: Failure| failure.with("elapsed", steps.elapsed(node)).with("steps", steps.done());
-            return compared(args, call.check_mode)
+            return compared(args, call)
                 .map(|outcome| outcome.with("elapsed", steps.elapsed(node)).with("steps", steps.done()))
                 .map_err(failure);
         }
@@ -62,7 +63,7 @@ fn listening(
     anyhow::ensure!(!links.is_empty(), "links is empty: give at least the address of link 0");
     if is_check {
         let told = format!("{own} would answer on {} links for {} s", links.len(), args.lifetime);
-        return Ok(Outcome::new(true, told).with("listener", None::<Listener>));
+        return Ok(Outcome::new(true, told).with("listener", Value::Null));
     }
     let listener = steps.attempt(node, "start the responder", || {
         unit::start(node, &own, links, &key, args.lifetime, deadline)
@@ -76,26 +77,26 @@ fn listening(
         numbers => format!("; corosync's port of link {} is taken, so it is another one", numbers.join(", ")),
     };
     let msg = format!("{own} answers for {} s at {}{beside}", args.lifetime, ports.join(", "));
-    Ok(Outcome::new(true, msg).with("listener", listener))
+    Ok(Outcome::new(true, msg).with("listener", listener.to_json()))
 }
 
 fn probed(
     node: &Node,
     args: Args,
-    is_check: bool,
+    call: &Invocation,
     deadline: Deadline,
     steps: &mut Steps,
 ) -> anyhow::Result<Outcome> {
     let request = Request {
         limits: limits(&args),
         own: own_name(node, args.node)?,
-        listeners: args.listeners.unwrap_or_default().into_iter().flatten().collect(),
+        listeners: returned(call, "listeners", Listener::of_json),
         key: Key::new(args.key.unwrap_or_default())?,
         count: args.count,
     };
-    if is_check && request.listeners.is_empty() {
+    if call.check_mode && request.listeners.is_empty() {
         return Ok(
-            Outcome::unchanged("nobody listens in check mode: nothing is measured").with("row", None::<Row>)
+            Outcome::unchanged("nobody listens in check mode: nothing is measured").with("row", Value::Null)
         );
     }
     let row = steps.attempt(node, "measure", || measure::measure(node, &request, deadline))?;
@@ -109,7 +110,7 @@ fn probed(
         row.paths.len(),
         worst.unwrap_or_default()
     );
-    Ok(Outcome::unchanged(msg).with("row", row))
+    Ok(Outcome::unchanged(msg).with("row", row.to_json()))
 }
 
 fn absent(node: &Node, is_check: bool, deadline: Deadline, steps: &mut Steps) -> anyhow::Result<Outcome> {
@@ -124,16 +125,16 @@ fn absent(node: &Node, is_check: bool, deadline: Deadline, steps: &mut Steps) ->
         true => steps.attempt(node, "stop the responder", || unit::stop(node, deadline))?,
         false => None,
     };
-    Ok(Outcome::new(changed, msg).with("listener", listener))
+    Ok(Outcome::new(changed, msg).with("listener", listener.map(|listener| listener.to_json())))
 }
 
-fn compared(args: Args, is_check: bool) -> Result<Outcome, Failure> {
+fn compared(args: Args, call: &Invocation) -> Result<Outcome, Failure> {
     let mesh = Mesh {
         limits: limits(&args),
-        rows: args.rows.unwrap_or_default().into_iter().flatten().collect(),
-        listeners: args.listeners.unwrap_or_default().into_iter().flatten().collect(),
+        rows: returned(call, "rows", Row::of_json),
+        listeners: returned(call, "listeners", Listener::of_json),
     };
-    if is_check && mesh.rows.is_empty() {
+    if call.check_mode && mesh.rows.is_empty() {
         return Ok(Outcome::unchanged("nothing was measured in check mode")
             .with("checks", [(); 0])
             .with("report", [(); 0])
@@ -160,6 +161,12 @@ fn compared(args: Args, is_check: bool) -> Result<Outcome, Failure> {
     let failure =
         Failure::new(msg).with("checks", &compared.checks).with("report", &compared.report).with("ok", false);
     Err(warnings.into_iter().fold(failure, Failure::warn))
+}
+
+/// What this module returned on the nodes, null where it returned nothing.
+fn returned<T>(call: &Invocation, option: &str, read: fn(&Value) -> Option<T>) -> Vec<T> {
+    let values = call.params.get(option).and_then(Value::as_array);
+    values.into_iter().flatten().filter_map(read).collect()
 }
 
 fn limits(args: &Args) -> Limits {

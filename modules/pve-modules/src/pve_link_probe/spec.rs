@@ -2,7 +2,6 @@
 
 use ansible_module::{Kind, Opt, Relations, RequiredIf, Ret, SeeAlso, Spec};
 use pve::SecretString;
-use pve::link_probe::{Listener, Row};
 use pve::observe::LinkAddress;
 use serde::Deserialize;
 
@@ -18,7 +17,7 @@ pub(super) enum State {
     Absent,
 }
 
-/// Checked arguments.
+/// Checked arguments; `rows` and `listeners` are read apart.
 #[derive(Deserialize)]
 pub(super) struct Args {
     pub(super) state: State,
@@ -26,9 +25,7 @@ pub(super) struct Args {
     pub(super) links: Option<Vec<LinkAddress>>,
     pub(super) key: Option<SecretString>,
     pub(super) lifetime: u64,
-    pub(super) listeners: Option<Vec<Option<Listener>>>,
     pub(super) count: u32,
-    pub(super) rows: Option<Vec<Option<Row>>>,
     pub(super) latency_limit: u32,
     pub(super) loss_limit: u32,
     pub(super) ignore: Vec<String>,
@@ -239,7 +236,7 @@ const RETURNS: &[Ret] = &[
                                               V(dropped) (the host is up) or V(unknown)."]),
             Ret::new("grade", Kind::Str, &["V(good), V(fair), V(bad) or V(silent)."]),
         ]),
-        Ret::new("corosync", Kind::List, &["Where corosync runs, what it says of its links; else C(null)."]).elements(Kind::Dict),
+        Ret::new("corosync", Kind::List, &["Where corosync runs, of each C(link) how many nodes it has C(connected), of how many C(nodes); else C(null)."]).elements(Kind::Dict),
     ]),
     Ret { returned: "with O(state=compared)", ..CHECKS },
     Ret::new("ok", Kind::Bool, &["Whether every link is fit for corosync."]).returned("with O(state=compared)"),

@@ -87,7 +87,7 @@ fn the_responder_starts_anew_each_time_and_stopping_tells_what_it_heard() {
 
 #[test]
 fn a_responder_that_cannot_listen_says_why_and_leaves_nothing() {
-    let fake = node(json!({"node": "pve1", "error": "link 0: 10.88.0.11 is no address of this node"}));
+    let fake = node(json!({"error": "link 0: 10.88.0.11 is no address of this node"}));
     let before = tree(&fake.path("/run"));
     let failed = call(&fake, listening(), false);
     assert_eq!(

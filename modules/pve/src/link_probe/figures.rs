@@ -22,7 +22,7 @@ pub(super) fn round_trip(times: &[Duration]) -> Option<RoundTrip> {
 
 /// Whole microseconds.
 fn millis(time: Duration) -> f64 {
-    time.as_micros() as f64 / 1000.0
+    f64::from(u32::try_from(time.as_micros()).unwrap_or(u32::MAX)) / 1000.0
 }
 
 /// Of so many, how many percent are missing, to a tenth.

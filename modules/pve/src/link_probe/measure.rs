@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use crypto_box::aead::OsRng;
 use crypto_box::aead::rand_core::RngCore;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::asker::{Asker, Due};
 use super::datagram::{Datagram, Key, Kind};
 use super::responder::LONGEST;
-use super::{Ear, Limits, Listener, Path, Row, Silence, parse_address};
-use crate::facts::Address;
+use super::{Corosync, Ear, Limits, Listener, Path, Row, Silence, parse_address};
+use crate::facts::{Address, Link};
 use crate::network::{self, is_same};
 use crate::{Cmd, Deadline, Node, Socket, cfgtool};
 
@@ -78,8 +78,13 @@ pub fn measure(node: &Node, request: &Request, deadline: Deadline) -> anyhow::Re
     Ok(Row {
         node: request.own.clone(),
         paths: ways.into_iter().map(|way| way.path(request.limits)).collect(),
-        corosync: corosync.map(|status| status.links),
+        corosync: corosync.map(|status| status.links.iter().map(of_corosync).collect()),
     })
+}
+
+fn of_corosync(link: &Link) -> Corosync {
+    let connected = link.peers.iter().filter(|peer| peer.connected).count();
+    Corosync { link: link.number, connected: connected as u32, nodes: link.peers.len() as u32 }
 }
 
 /// From this node's address on the link, at a port of its own.
@@ -179,22 +184,17 @@ fn explain(node: &Node, ways: &mut [Way]) {
     });
 }
 
-#[derive(Deserialize)]
-struct Neighbour {
-    dst: String,
-    #[serde(default)]
-    state: Vec<String>,
-}
-
 /// Addresses on this node's networks for which no host has answered (ip-neighbour(8)).
 fn missing_neighbours(node: &Node) -> Vec<String> {
     let said = node.run(&Cmd::new("ip", ["-json", "neighbour"], TOOL_LIMIT));
     let text = said.map(|output| output.stdout).unwrap_or_default();
-    let all: Vec<Neighbour> = serde_json::from_str(&text).unwrap_or_default();
-    let is_missing = |neighbour: &Neighbour| {
-        neighbour.state.iter().any(|state| state == "FAILED" || state == "INCOMPLETE")
+    let all: Value = serde_json::from_str(&text).unwrap_or_default();
+    let is_missing = |neighbour: &&Value| {
+        let mut states = neighbour["state"].as_array().into_iter().flatten();
+        states.any(|state| state == "FAILED" || state == "INCOMPLETE")
     };
-    all.into_iter().filter(is_missing).map(|neighbour| neighbour.dst).collect()
+    let missing = all.as_array().into_iter().flatten().filter(is_missing);
+    missing.filter_map(|neighbour| neighbour["dst"].as_str().map(str::to_owned)).collect()
 }
 
 impl Way {

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::datagram::Key;
@@ -27,12 +27,34 @@ const TRANSIENT: &str = "/run/systemd/transient/sddc-pve-link-probe.service";
 /// How often the state is looked for: it is there within a few milliseconds.
 const LOOK: Duration = Duration::from_millis(5);
 
-#[derive(Deserialize, Serialize)]
+/// What the responder is told: a line each for key, node and seconds, and for each link its number and address.
 struct Order {
+    key: Key,
     node: String,
-    links: Vec<LinkAddress>,
-    key: Zeroizing<String>,
     lifetime: u64,
+    links: Vec<LinkAddress>,
+}
+
+impl Order {
+    fn text(key: &Key, node: &str, lifetime: u64, links: &[LinkAddress]) -> Zeroizing<String> {
+        let links = links.iter().map(|link| format!("{} {}\n", link.number, link.address));
+        Zeroizing::new(format!("{}\n{node}\n{lifetime}\n{}", key.expose(), links.collect::<String>()))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut lines = text.lines();
+        let (key, node, lifetime) = (lines.next()?, lines.next()?, lines.next()?);
+        let link = |line: &str| {
+            let (number, address) = line.split_once(' ')?;
+            Some(LinkAddress { number: number.parse().ok()?, address: address.to_owned(), priority: None })
+        };
+        Some(Self {
+            key: Key::new(key.into()).ok()?,
+            node: node.to_owned(),
+            lifetime: lifetime.parse().ok()?,
+            links: lines.map(link).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// Whether a responder runs.
@@ -56,11 +78,9 @@ pub fn start(
 ) -> anyhow::Result<Listener> {
     stop(node, deadline)?;
     let program = operation::install(node)?;
-    let key = Zeroizing::new(key.expose().to_owned());
-    let order = Order { node: own.to_owned(), links, key, lifetime };
-    let text = Zeroizing::new(serde_json::to_vec(&order).context("the responder's order can't be written")?);
+    let order = Order::text(key, own, lifetime, &links);
     node.create_private_dir(RUNTIME_DIR)?;
-    node.write(ORDER, &text, FileMode::Private)?;
+    node.write(ORDER, order.as_bytes(), FileMode::Private)?;
     let args = [
         &format!("--unit={NAME}"),
         "--description=sddc.pve: answers the probe of corosync's links",
@@ -78,16 +98,15 @@ pub fn start(
     let started = node.run_ok(&Cmd::new("systemd-run", args, deadline.left(node))).map(drop);
     let listens = started.and_then(|()| {
         deadline.wait(node, "the responder to listen", LOOK, || match state(node)? {
-            Some(listener) => Ok(Progress::Done(listener)),
+            Some(told) => Ok(Progress::Done(told)),
             None => Ok(Progress::Pending(format!("it has said nothing yet, see \"journalctl -u {NAME}\""))),
         })
     });
-    let failed = match listens {
-        Ok(Listener { error: None, node, links, heard }) => {
-            return Ok(Listener { node, links, heard, error: None });
-        }
-        Ok(Listener { error: Some(error), .. }) => anyhow::anyhow!(error),
-        Err(error) => error.context("cannot start the responder as a transient systemd unit"),
+    let told = listens.context("cannot start the responder as a transient systemd unit");
+    let failed = match told.map(|told| (Listener::of_json(&told), told)) {
+        Ok((Some(listener), _)) => return Ok(listener),
+        Ok((None, told)) => anyhow::anyhow!("{}", told["error"].as_str().unwrap_or("it does not say why")),
+        Err(error) => error,
     };
     // Whatever else is wrong: the key does not stay.
     let removed = node.remove(ORDER);
@@ -109,7 +128,7 @@ pub fn stop(node: &Node, deadline: Deadline) -> anyhow::Result<Option<Listener>>
     let told = state(node);
     node.remove(ORDER)?;
     node.remove(STATE)?;
-    told
+    Ok(told?.as_ref().and_then(Listener::of_json))
 }
 
 /// Makes way for corosync, which needs the ports.
@@ -125,30 +144,46 @@ pub fn run(node: &Node) -> anyhow::Result<()> {
     let text = node.read_bytes(ORDER)?.map(Zeroizing::new);
     node.remove(ORDER)?;
     let text = text.with_context(|| format!("there is no {ORDER:?}"))?;
-    let order: Order = match std::str::from_utf8(&text).map(serde_json::from_str) {
-        Ok(Ok(order)) => order,
-        _ => bail!("{ORDER:?} is of another form than this program knows"),
+    let Some(order) = std::str::from_utf8(&text).ok().and_then(Order::parse) else {
+        bail!("{ORDER:?} is of another form than this program knows");
     };
     let deadline = Deadline::after(node, Duration::from_secs(order.lifetime));
-    let key = Key::new(order.key.as_str().into())?;
     match responder::listen(node, &order.links) {
-        Ok(bound) => {
-            responder::serve(node, &order.node, key, bound, deadline, |listener| write_state(node, listener))
-        }
-        Err(error) => {
-            let error = Some(format!("{error:#}"));
-            write_state(node, &Listener { node: order.node, error, ..Listener::default() })
-        }
+        Ok(bound) => responder::serve(node, &order.node, order.key, bound, deadline, |listener| {
+            write_state(node, &listener.to_json())
+        }),
+        Err(error) => write_state(node, &json!({"error": format!("{error:#}")})),
     }
 }
 
-fn state(node: &Node) -> anyhow::Result<Option<Listener>> {
+fn state(node: &Node) -> anyhow::Result<Option<Value>> {
     let text = node.read(STATE)?;
     text.map(|text| serde_json::from_str(&text).with_context(|| format!("{STATE:?} is damaged: remove it")))
         .transpose()
 }
 
-fn write_state(node: &Node, listener: &Listener) -> anyhow::Result<()> {
-    let text = serde_json::to_vec(listener).context("what was heard can't be written down")?;
-    node.write(STATE, &text, FileMode::Private).map(drop)
+fn write_state(node: &Node, told: &Value) -> anyhow::Result<()> {
+    node.write(STATE, told.to_string().as_bytes(), FileMode::Private).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_read_as_it_was_written() {
+        let key = Key::new("k".repeat(40).into()).unwrap();
+        let links = [(0, "10.88.0.11"), (7, "fd00::1")].map(|(number, address)| LinkAddress {
+            number,
+            address: address.into(),
+            priority: None,
+        });
+        let text = Order::text(&key, "pve1", 300, &links);
+        let order = Order::parse(&text).unwrap();
+        assert_eq!((order.key.expose(), order.node.as_str(), order.lifetime), (key.expose(), "pve1", 300));
+        assert_eq!(order.links, links);
+        for text in ["", "short\npve1\n300\n", &text.replace("300", "long"), &format!("{}odd\n", *text)] {
+            assert!(Order::parse(text).is_none(), "{text:?}");
+        }
+    }
 }

@@ -77,7 +77,7 @@ impl Node {
         let mut waiting: Vec<PollFd<'_>> =
             sockets.iter().map(|socket| PollFd::new(socket.inner.as_fd(), PollFlags::POLLIN)).collect();
         // Up to a millisecond late rather than in a hurry for the rest of one.
-        let millis = limit.as_micros().div_ceil(1000).min(60_000) as u16;
+        let millis = (limit + Duration::from_micros(999)).as_millis().min(60_000) as u16;
         let _ = poll(&mut waiting, PollTimeout::from(millis));
     }
 }

@@ -41,7 +41,7 @@ fn plays(hosts: &[Node], count: u32) -> Value {
         { "name": "judge", "sddc.pve.pve_link_probe":
             { "state": "compared", "rows": all("probed", "row"), "listeners": all("heard", "listener") },
           "run_once": true, "register": "mesh" },
-        { "name": "show", "ansible.builtin.debug": { "msg": "{{ mesh.report }}" }, "run_once": true },
+        { "name": "show", "ansible.builtin.debug": { "msg": "{{ [mesh.msg] + mesh.report }}" }, "run_once": true },
     ]}])
 }
 

@@ -1,7 +1,7 @@
 //! The table of a mesh: a line for each node on each link with the worst of its paths, so that it stays readable
 //! however many nodes there are.
 
-use super::super::{Grade, Path, RoundTrip, Row};
+use super::super::{Path, RoundTrip, Row};
 use super::Mesh;
 use crate::order::sort_short_by;
 
@@ -42,26 +42,8 @@ fn worst(mesh: &Mesh, row: &Row, link: u8, paths: &[&Path]) -> String {
         &most(|trip| trip.jitter),
         &format!("{loss:.0} %"),
         &mtu.map_or("-".to_owned(), |mtu| mtu.to_string()),
-        word(
-            grades.reduce(|one, other| if rank(other) > rank(one) { other } else { one }).unwrap_or_default(),
-        ),
+        grades.max().unwrap_or_default().word(),
     ])
-}
-
-fn rank(grade: Grade) -> usize {
-    [Grade::Good, Grade::Fair, Grade::Bad, Grade::Silent]
-        .iter()
-        .position(|known| *known == grade)
-        .unwrap_or(0)
-}
-
-fn word(grade: Grade) -> &'static str {
-    match grade {
-        Grade::Good => "good",
-        Grade::Fair => "fair",
-        Grade::Bad => "bad",
-        Grade::Silent => "silent",
-    }
 }
 
 /// Where corosync runs it has its ports, and knows best how its links are.
@@ -69,13 +51,10 @@ fn beside(row: &Row) -> Vec<String> {
     let links = row.corosync.iter().flatten();
     links
         .map(|link| {
-            let connected = link.peers.iter().filter(|peer| peer.connected).count();
             format!(
-                "{} runs corosync, which says that link {} connects {connected} of {} nodes: it was measured beside it, on \
+                "{} runs corosync, which says that link {} connects {} of {} nodes: it was measured beside it, on \
                  another port",
-                row.node,
-                link.number,
-                link.peers.len()
+                row.node, link.link, link.connected, link.nodes
             )
         })
         .collect()

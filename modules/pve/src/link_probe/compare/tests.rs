@@ -1,8 +1,7 @@
 //! Meshes of a few nodes, each bad in one way, and what must be said of them.
 
 use super::*;
-use crate::facts::{Link, LinkPeer};
-use crate::link_probe::{Heard, RoundTrip, Silence};
+use crate::link_probe::{Corosync, Heard, RoundTrip, Silence};
 
 const LIMITS: Limits = Limits { latency: 10.0, loss: 10.0 };
 
@@ -281,12 +280,7 @@ fn what_is_ignored_stays_visible_and_must_exist() {
 #[test]
 fn corosync_that_runs_is_told_of() {
     let mut mesh = good();
-    let peers = [(1, true), (2, false)].map(|(nodeid, connected)| LinkPeer {
-        nodeid,
-        connected,
-        ..LinkPeer::default()
-    });
-    mesh.rows[0].corosync = Some(vec![Link { number: 0, address: "10.88.0.11".into(), peers: peers.into() }]);
+    mesh.rows[0].corosync = Some(vec![Corosync { link: 0, connected: 1, nodes: 2 }]);
     let report = compare(&mesh, &[]).unwrap().report;
     let last = "pve1 runs corosync, which says that link 0 connects 1 of 2 nodes: it was measured beside it, on another port";
     assert_eq!(report.last().map(String::as_str), Some(last));
