@@ -342,7 +342,7 @@ row:
           type: str
     corosync:
       description:
-        - Where corosync runs, what it says of its links; else C(null).
+        - Where corosync runs, of each C(link) how many nodes it has C(connected), of how many C(nodes); else C(null).
       returned: always
       type: list
       elements: dict
