@@ -261,7 +261,7 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
             return Ok((None, "not needed in a cluster of one".to_owned()));
         }
         let deadline = run.deadline.within(run.node, Duration::from_secs(30));
-        Ok((Some(ClusterLock::take(run.node, LOCK, deadline)?), LOCK.to_owned()))
+        Ok((Some(ClusterLock::take_for(run, LOCK, deadline)?), LOCK.to_owned()))
     })?;
     let conf = observe::shared_conf(run.node)?.context("this node is in no cluster")?;
     ensure!(
@@ -282,7 +282,7 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
             Ok(((), format!("listed in config version {version}")))
         })?;
         if let Some(lock) = &lock {
-            lock.renew();
+            lock.renew_for(run)?;
         }
     }
     let names: Vec<&String> = decision.admit.iter().map(|newcomer| &newcomer.name).collect();

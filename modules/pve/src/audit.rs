@@ -30,7 +30,7 @@ pub struct Entry {
     pub node: String,
     /// Cluster name.
     pub cluster: String,
-    /// `create`, `admit`, `withdraw`, `join`.
+    /// `create`, `admit`, `withdraw`, `remove`, `join`, `reset`.
     pub operation: String,
     /// How, such as `brokered`.
     pub method: Option<String>,

@@ -3,13 +3,16 @@
 
 use std::fs;
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
+use crate::operation::Run;
 use crate::{Deadline, Node, Progress};
 
 const DIR: &str = "/etc/pve/priv/lock";
+/// The mark of an operation's journal that tells which lock it holds, and the times it gave it.
+pub const MARK: &str = "cluster_lock";
 
 /// A lock that is held; given back when dropped.
 pub struct ClusterLock<'a> {
@@ -39,11 +42,43 @@ impl<'a> ClusterLock<'a> {
         Ok(Self { node, path })
     }
 
+    /// The same for an operation, whose journal notes it: should its process be killed, recovery gives it back.
+    pub fn take_for(run: &mut Run<'a>, name: &str, deadline: Deadline) -> anyhow::Result<Self> {
+        let lock = Self::take(run.node, name, deadline)?;
+        if let Some(taken) = seconds(run.node, &lock.path) {
+            run.mark(MARK, &format!("{name} {taken}"))?;
+        }
+        Ok(lock)
+    }
+
     /// Says that it is still in use; to be called more often than every 120 s.
     pub fn renew(&self) {
         let now = self.node.now();
         let _ = set_times(self.node, &self.path, now);
     }
+
+    /// The same for an operation. The journal knows the new time before the lock has it.
+    pub fn renew_for(&self, run: &mut Run<'_>) -> anyhow::Result<()> {
+        let now = crate::operation::journal::unix_seconds(run.node);
+        let mark = format!("{} {now}", run.marked(MARK).unwrap_or_default());
+        run.mark(MARK, &mark)?;
+        let _ = set_times(run.node, &self.path, UNIX_EPOCH + Duration::from_secs(now));
+        Ok(())
+    }
+}
+
+/// Gives back the lock that a killed operation held, as its mark says, if it is still that one: who takes it for abandoned
+/// does so 120 s later at the earliest, and then it has another time. Tells whether it did.
+pub fn release(node: &Node, mark: &str) -> bool {
+    let mut words = mark.split(' ');
+    let path = format!("{DIR}/{}", words.next().unwrap_or_default());
+    let Some(held) = seconds(node, &path) else { return false };
+    words.any(|word| word.parse() == Ok(held)) && fs::remove_dir(node.path(&path)).is_ok()
+}
+
+fn seconds(node: &Node, path: &str) -> Option<u64> {
+    let changed = fs::metadata(node.path(path)).ok()?.modified().ok()?;
+    Some(changed.duration_since(UNIX_EPOCH).ok()?.as_secs())
 }
 
 impl Drop for ClusterLock<'_> {
@@ -55,7 +90,7 @@ impl Drop for ClusterLock<'_> {
 
 /// pmxcfs removes the directory of a lock that was not renewed when someone sets its time to zero.
 fn ask_for_abandoned(node: &Node, path: &str) {
-    let _ = set_times(node, path, SystemTime::UNIX_EPOCH);
+    let _ = set_times(node, path, UNIX_EPOCH);
 }
 
 fn set_times(node: &Node, path: &str, time: SystemTime) -> io::Result<()> {
@@ -79,5 +114,20 @@ mod tests {
         assert!(error.contains("another operation on this cluster holds it"), "{error}");
         drop(held);
         ClusterLock::take(&node, "sddc-pve", Deadline::after(&node, Duration::from_secs(2))).unwrap();
+    }
+    #[test]
+    fn only_the_very_lock_of_the_mark_is_given_back() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        let node = fake.node();
+        let soon = Deadline::after(&node, Duration::from_secs(2));
+        std::mem::forget(ClusterLock::take(&node, "sddc-pve", soon).unwrap());
+        let path = format!("{DIR}/sddc-pve");
+        let taken = seconds(&node, &path).unwrap();
+        // Somebody else's, taken after this one was abandoned; or none at all.
+        assert!(!release(&node, &format!("sddc-pve {}", taken - 121)));
+        assert!(!release(&node, &format!("other {taken}")));
+        assert!(fake.path(&path).exists());
+        assert!(release(&node, &format!("sddc-pve {} {taken}", taken - 7)));
+        assert!(!fake.path(&path).exists());
     }
 }

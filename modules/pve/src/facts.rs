@@ -255,7 +255,7 @@ pub struct Remnant {
 pub struct UnendedOperation {
     /// Its id.
     pub id: String,
-    /// `create`, `join`, `admit` or `withdraw`.
+    /// `create`, `join`, `admit`, `withdraw`, `remove` or `reset`.
     pub kind: String,
     /// What it is about.
     pub target: String,

@@ -119,6 +119,28 @@ pub fn mend(content: &[u8], known: &[Identity]) -> Option<Mended> {
     (!mended.conflicts.is_empty()).then_some(mended)
 }
 
+/// The content without these exact names and addresses; `None` where it has none of them. A line that names no other host
+/// goes.
+pub fn forget(content: &[u8], names: &[String]) -> Option<Vec<u8>> {
+    let mut kept = Vec::with_capacity(content.len());
+    for line in content.split_inclusive(|byte| *byte == b'\n') {
+        let Some(entry) = parse(line) else {
+            kept.extend_from_slice(line);
+            continue;
+        };
+        let is_other = |host: &&str| !names.iter().any(|name| is_host(host, name));
+        let others: Vec<&str> = entry.hosts.split(',').filter(is_other).collect();
+        if others.len() == entry.hosts.split(',').count() {
+            kept.extend_from_slice(line);
+        } else if !others.is_empty() {
+            let Entry { before, algorithm, key, after, .. } = entry;
+            kept.extend_from_slice(format!("{before}{} {algorithm} {key}{after}", others.join(",")).as_bytes());
+            kept.extend(line.ends_with(b"\n").then_some(b'\n'));
+        }
+    }
+    (kept != content).then_some(kept)
+}
+
 /// What takes the place of a line with a wrong key, of which node and type it is; `None` for any other line.
 fn replacement<'a>(
     entry: &Entry<'_>,

@@ -139,7 +139,7 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
         })?;
     }
     let deadline = run.deadline.within(run.node, Duration::from_secs(30));
-    let lock = ClusterLock::take(run.node, LOCK, deadline)?;
+    let lock = ClusterLock::take_for(run, LOCK, deadline)?;
     run.step(&format!("take {name} off the list"), |run| {
         let cmd = Cmd::new("pvecm", ["delnode", &name], run.deadline.left(run.node));
         // "Could not kill node (error = CS_ERR_NOT_EXIST)" is what it says of every node that is off.

@@ -47,6 +47,19 @@ pub fn listed(node: &Node) -> anyhow::Result<Vec<String>> {
     Ok(text.lines().filter_map(id_of).map(str::to_owned).collect())
 }
 
+/// Removes every line of a node's own key.
+pub fn forget_node(node: &Node, name: &str) -> anyhow::Result<()> {
+    change(node, |lines| lines.retain(|line| !is_of_node(line, name)))
+}
+
+/// Whether a line is the key of root on a node as PVE shares it (PVE/Cluster/Setup.pm, `ssh_merge_keys`): type, key and
+/// `root@NODE`, nothing else. Whoever wrote options before it wrote the line himself.
+pub fn is_of_node(line: &str, name: &str) -> bool {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    matches!(words[..], [algorithm, _, comment]
+        if (algorithm.starts_with("ssh-") || algorithm.starts_with("ecdsa-")) && comment.strip_prefix("root@") == Some(name))
+}
+
 fn change(node: &Node, edit: impl Fn(&mut Vec<String>)) -> anyhow::Result<()> {
     let lock = ClusterLock::take(node, LOCK, Deadline::after(node, Duration::from_secs(30)))?;
     for _ in 0..TRIES {
@@ -76,4 +89,24 @@ pub fn is_token(line: &str) -> bool {
 fn id_of(line: &str) -> Option<&str> {
     let id = line.split_whitespace().last()?.strip_prefix(MARK)?;
     token::is_id(id).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nodes_key_is_known_by_its_whole_line() {
+        assert!(is_of_node("ssh-rsa AAAA root@pve4", "pve4"));
+        for other in [
+            "ssh-rsa AAAA root@pve41",
+            "ssh-rsa AAAA admin@pve4",
+            "ssh-rsa AAAA pve4",
+            "# ssh-rsa root@pve4",
+            "from=\"10.0.0.1\" ssh-rsa AAAA root@pve4",
+            "ssh-rsa AAAA laptop of root@pve4",
+        ] {
+            assert!(!is_of_node(other, "pve4"), "{other}");
+        }
+    }
 }

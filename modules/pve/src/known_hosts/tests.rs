@@ -109,3 +109,15 @@ fn names_are_those_of_the_inventory_and_what_they_resolve_to() {
     let names = Identity::of(&wanted, &facts).names;
     assert_eq!(names, ["pve2", "10.88.0.12", "pve2.example.org", "10.90.0.12", "10.89.0.12"]);
 }
+
+#[test]
+fn a_node_is_forgotten_by_exact_name_and_address() {
+    let names = ["pve4".to_owned(), "10.88.0.14".to_owned()];
+    let content = b"pve4 ssh-rsa A\npve41,10.88.0.14,pve4 ssh-rsa B c\n10.88.0.141 ssh-rsa C\n# pve4\n@revoked pve4 ssh-rsa D\npve4.example.org ssh-rsa E\npve4 ssh-ed25519 F";
+    let left = forget(content, &names).unwrap();
+    assert_eq!(
+        String::from_utf8(left).unwrap(),
+        "pve41 ssh-rsa B c\n10.88.0.141 ssh-rsa C\n# pve4\n@revoked pve4 ssh-rsa D\npve4.example.org ssh-rsa E\n"
+    );
+    assert_eq!(forget(b"pve41 ssh-rsa A\n\xff\n", &names), None);
+}

@@ -57,6 +57,8 @@ pub enum Kind {
     Admit,
     /// Takes a node that never came up off the list.
     Withdraw,
+    /// Takes a node that was a member off the list, and removes what it leaves.
+    Remove,
     /// Makes this node a member.
     Join,
     /// Separates this node from its cluster.
@@ -74,6 +76,7 @@ impl Kind {
             Self::Create => "create",
             Self::Admit => "admit",
             Self::Withdraw => "withdraw",
+            Self::Remove => "remove",
             Self::Join => "join",
             Self::Reset => "reset",
             Self::Unknown => "unknown",

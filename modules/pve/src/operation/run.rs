@@ -8,7 +8,7 @@ use super::journal::{self, Journal, State, Step};
 use super::work::{self, TakeBack, Work};
 use crate::audit::{self, Entry, Origin};
 use crate::deadline::Expired;
-use crate::{Cmd, Deadline, Node, RunError};
+use crate::{Cmd, Deadline, Node, RunError, cluster_lock};
 
 /// The mark of an operation that could not be undone.
 pub(super) const UNDO: &str = "undo";
@@ -97,6 +97,9 @@ impl<'a> Run<'a> {
         if let Some(step) = self.journal.steps.last_mut().filter(|step| step.status == "running") {
             "failed".clone_into(&mut step.status);
             "cut off".clone_into(&mut step.detail);
+        }
+        if let Some(mark) = self.marked(cluster_lock::MARK) {
+            cluster_lock::release(self.node, mark);
         }
         match work::finish(self.journal.kind, &mut self) {
             Ok(Some(result)) => self.close(State::Succeeded, result, None)?,

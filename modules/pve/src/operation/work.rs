@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Kind, Run};
 use crate::audit::Entry;
-use crate::{admission, create, join, reset, withdrawal};
+use crate::{admission, create, join, removal, reset, withdrawal};
 
 /// What an operation is to do, with everything it needs; may hold secrets.
 #[derive(Debug, Deserialize, Serialize)]
@@ -18,6 +18,8 @@ pub enum Work {
     Admit(admission::Request),
     /// Take a node that never came up off the list.
     Withdraw(withdrawal::Request),
+    /// Take a node that was a member off the list, and remove what it leaves.
+    Remove(removal::Request),
     /// Make this node a member.
     Join(join::Request),
     /// Separate this node from its cluster.
@@ -31,6 +33,7 @@ impl Work {
             Self::Create(_) => Kind::Create,
             Self::Admit(_) => Kind::Admit,
             Self::Withdraw(_) => Kind::Withdraw,
+            Self::Remove(_) => Kind::Remove,
             Self::Join(_) => Kind::Join,
             Self::Reset(_) => Kind::Reset,
         }
@@ -42,6 +45,7 @@ impl Work {
             Self::Create(request) => request.target(),
             Self::Admit(request) => request.target(),
             Self::Withdraw(request) => request.target(),
+            Self::Remove(request) => request.target(),
             Self::Join(request) => request.target(),
             Self::Reset(request) => request.target(),
         }
@@ -52,6 +56,7 @@ impl Work {
             Self::Create(request) => create::run(run, &request),
             Self::Admit(request) => admission::run(run, &request),
             Self::Withdraw(request) => withdrawal::run(run, &request),
+            Self::Remove(request) => removal::run(run, &request),
             Self::Join(request) => join::run(run, request),
             Self::Reset(request) => reset::run(run, &request),
         }
@@ -74,6 +79,7 @@ impl Work {
             Self::Create(request) => (&request.cluster_name, None, vec![request.node.clone()]),
             Self::Admit(request) => (&request.cluster_name, None, request.names()),
             Self::Withdraw(request) => (&request.cluster_name, None, vec![request.name.clone()]),
+            Self::Remove(request) => (&request.cluster_name, None, vec![request.name.clone()]),
             Self::Join(request) => {
                 (&request.cluster_name, Some(request.method().to_owned()), vec![request.node.clone()])
             }
@@ -97,8 +103,8 @@ pub(super) fn undo(kind: Kind, run: &mut Run<'_>) -> anyhow::Result<bool> {
     match kind {
         Kind::Create => create::undo(run),
         Kind::Join => join::undo(run),
-        // What is separated stays so: the next run goes on from there.
-        Kind::Admit | Kind::Withdraw | Kind::Reset | Kind::Unknown => Ok(false),
+        // What is separated or removed stays so: the next run goes on from there.
+        Kind::Admit | Kind::Withdraw | Kind::Remove | Kind::Reset | Kind::Unknown => Ok(false),
     }
 }
 
@@ -108,6 +114,7 @@ pub(super) fn finish(kind: Kind, run: &mut Run<'_>) -> anyhow::Result<Option<Val
     match kind {
         Kind::Create => create::finish(run),
         Kind::Join => join::finish_after_crash(run),
+        Kind::Remove => removal::resume(run),
         Kind::Reset => reset::resume(run),
         Kind::Admit | Kind::Withdraw | Kind::Unknown => Ok(None),
     }

@@ -1,0 +1,179 @@
+//! Takes a node that has been a member off the cluster's list, and removes what it leaves on this member and in
+//! /etc/pve. What speaks against it is `refusals`; what is left of it is `leftovers`. A node that was admitted and never
+//! came up is `withdrawal`'s.
+//!
+//! Every phase may be repeated, so a removal that was cut off is taken up where it stood; nothing of it is undone.
+
+mod leftovers;
+mod look;
+mod refusals;
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::admission::LOCK;
+use crate::cluster_lock::ClusterLock;
+use crate::corosync_conf::CorosyncConf;
+use crate::gather::LOCAL_CONF;
+use crate::operation::Run;
+use crate::{Cmd, Progress, observe, quorumtool};
+pub use leftovers::{Edit, Leftovers};
+pub use look::{Sight, look};
+pub use refusals::{Fault, IGNORABLE, refusals};
+
+/// Where copies of a removed node's directory are kept.
+const COPIES: &str = "/var/lib/sddc-pve/removed";
+/// The mark that holds the request.
+const MARK: &str = "remove";
+const LOCK_TIME: Duration = Duration::from_secs(30);
+const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The node to remove.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub struct Request {
+    /// Cluster name.
+    pub cluster_name: String,
+    /// This node's name.
+    pub own_name: String,
+    /// The other node's name.
+    pub name: String,
+    /// Its addresses, as far as the caller knows them; those that the cluster lists are added.
+    pub addresses: Vec<String>,
+    /// The other node's own connection has shown that its corosync is stopped and its configuration gone.
+    pub is_proven_stopped: bool,
+    /// Other nodes of which the same has been shown.
+    pub also_stopped: Vec<String>,
+    /// Guests that may be on it.
+    pub guests: Vec<u32>,
+    /// Refusals that are to be none.
+    pub ignore: Vec<String>,
+}
+
+impl Request {
+    /// What the operation is about.
+    pub fn target(&self) -> String {
+        format!("{} from {:?}", self.name, self.cluster_name)
+    }
+
+    fn directory(&self) -> String {
+        format!("/etc/pve/nodes/{}", self.name)
+    }
+}
+
+/// Removes the node.
+pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
+    let mut request = request.clone();
+    let sight = look(run.node, &request)?;
+    // Once it is not listed any more, nothing tells its addresses.
+    request.addresses.clone_from(&sight.addresses);
+    run.mark(MARK, &serde_json::to_string(&request)?)?;
+    phases(run, &request)
+}
+
+/// Goes on with a removal whose process was killed.
+pub fn resume(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
+    let Some(text) = run.marked(MARK) else { return Ok(None) };
+    let request: Request = serde_json::from_str(text).context("the journal's mark \"remove\"")?;
+    phases(run, &request).map(Some)
+}
+
+fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
+    let lock = run.step("take the cluster's lock", |run| {
+        let deadline = run.deadline.within(run.node, LOCK_TIME);
+        Ok((ClusterLock::take_for(run, LOCK, deadline)?, LOCK.to_owned()))
+    })?;
+    // What was seen before the lock was held may be over.
+    let sight = look(run.node, request)?;
+    let faults: Vec<String> = refusals(&sight, request).into_iter().map(|fault| fault.to_string()).collect();
+    ensure!(faults.is_empty(), "{}", faults.join("; "));
+    let copy = run.step("keep a copy of its files", |run| {
+        let kept = keep_copy(run, request)?;
+        Ok((kept.clone(), kept.unwrap_or_else(|| "there are none".to_owned())))
+    })?;
+    if sight.listed.is_some() {
+        run.step(&format!("take {} off the list", request.name), |run| take_off(run, request))?;
+    }
+    lock.renew_for(run)?;
+    run.step("remove its files", |run| {
+        let dir = request.directory();
+        match std::fs::remove_dir_all(run.node.path(&dir)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("cannot remove {dir:?}"))
+            }
+            _ => Ok(((), dir)),
+        }
+    })?;
+    run.step("remove its keys, host keys and rules", |run| {
+        let cleaned = leftovers::clean(run.node, request, run.deadline)?;
+        Ok(((), cleaned.join(", ")))
+    })?;
+    drop(lock);
+    let seen = look(run.node, request)?;
+    ensure!(
+        seen.listed.is_none() && seen.leftovers.is_clean(),
+        "something of {:?} has come back meanwhile: {}: run again",
+        request.name,
+        seen.leftovers.paths().join(", ")
+    );
+    let version = observe::shared_conf(run.node)?.and_then(|conf| conf.config_version());
+    Ok(json!({ "removed": request.name, "copy": copy, "config_version": version }))
+}
+
+/// The first copy counts: after a crash there may be little left to copy. Its private key and guests are in it.
+fn keep_copy(run: &Run<'_>, request: &Request) -> anyhow::Result<Option<String>> {
+    let path = format!("{COPIES}/{}.tar.gz", run.id());
+    if run.node.exists(&path) {
+        return Ok(Some(path));
+    }
+    if !run.node.exists(&request.directory()) {
+        return Ok(None);
+    }
+    run.node.create_private_dir(COPIES)?;
+    let partial = format!("{path}.partial");
+    let dir = request.directory();
+    let args = ["--create", "--gzip", "--file", &partial, "--directory", "/", dir.trim_start_matches('/')];
+    let output = run.node.run(&Cmd::new("tar", args, run.deadline.left(run.node)))?;
+    // 1: a file changed while it was read.
+    ensure!(
+        matches!(output.code, Some(0 | 1)) && run.node.exists(&partial),
+        "can't keep a copy of {dir:?}, so nothing was removed: {}",
+        output.tail()
+    );
+    std::fs::rename(run.node.path(&partial), run.node.path(&path))
+        .with_context(|| format!("can't write {path:?}"))?;
+    Ok(Some(path))
+}
+
+/// `pvecm delnode`, believed when corosync of this node counts the node's vote no more.
+fn take_off(run: &Run<'_>, request: &Request) -> anyhow::Result<((), String)> {
+    let (node, name) = (run.node, &request.name);
+    let output = node.run(&Cmd::new("pvecm", ["delnode", name], run.deadline.left(node)))?;
+    // "Could not kill node (error = CS_ERR_NOT_EXIST)" is what it says of every node that is off.
+    let said = output.tail().replace('\n', " | ");
+    let what = format!("the cluster to list {name:?} no more");
+    run.deadline
+        .within(node, Duration::from_secs(20))
+        .wait(node, &what, Duration::from_millis(150), || {
+            let conf = observe::shared_conf(node)?.unwrap_or_default();
+            if conf.node(name).is_some() {
+                return Ok(Progress::Pending("it is listed".to_owned()));
+            }
+            let local = node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok());
+            if local.and_then(|local| local.config_version()) != conf.config_version() {
+                return Ok(Progress::Pending("corosync has not got the new file yet".to_owned()));
+            }
+            let quorum = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default().quorum;
+            Ok(match quorum.quorate && quorum.expected_votes == conf.expected_votes() {
+                true => Progress::Done(()),
+                false => Progress::Pending(format!(
+                    "corosync has {} of {} expected votes, quorate: {}",
+                    quorum.total_votes, quorum.expected_votes, quorum.quorate
+                )),
+            })
+        })
+        .with_context(|| format!("pvecm delnode did not remove it: {said}"))?;
+    Ok(((), said))
+}
