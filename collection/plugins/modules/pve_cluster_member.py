@@ -48,7 +48,11 @@ options:
   state:
     description:
       - "V(present) admits the nodes: it lists them in the cluster's configuration and returns what they need to join."
-      - V(absent) takes a node off the list that was admitted and never came up. Every other removal is refused.
+      - >-
+        V(absent) takes nodes off the list, once they are off or separated, and removes what they leave: their
+        directories in C(/etc/pve/nodes), of which a copy is kept, root's keys of them, host keys under their names and
+        addresses, their names in HA rules and groups.
+      - Where a node is not listed any more, V(absent) removes what is left of it, on this member and in C(/etc/pve).
     type: str
     default: present
     choices:
@@ -131,6 +135,32 @@ options:
             Number of nodes that the cluster had before that node's join, as
             RV(sddc.pve.pve_cluster_join#module:nodes_before) of a failed join says. For O(state=absent).
         type: int
+  only_pending:
+    description:
+      - >-
+        Refuse to take a node off the list that has been a member, so that only admissions that did not end are taken
+        back. For O(state=absent).
+    type: bool
+    default: false
+  guests:
+    description:
+      - >-
+        IDs of guests that may go with the nodes: the cluster forgets their configuration, and only the copy has it. Any
+        other guest on a node makes the module refuse. For O(state=absent).
+    type: list
+    elements: int
+    default: []
+  ignore:
+    description:
+      - Refusals of O(state=absent) that are to be none.
+      - "V(node-answers): a machine answers at an address of the node, and it is known to be another one."
+      - "V(replication): jobs that replicate guests to the node stay, and fail from now on."
+    type: list
+    elements: str
+    default: []
+    choices:
+      - node-answers
+      - replication
   audit:
     description:
       - >-
@@ -154,6 +184,21 @@ notes:
   - >-
     It refuses a taken name, address or node id and links that differ from the cluster's. A taken node id is accepted by
     C(pvesh), and then corosync starts on neither side.
+  - >-
+    Removal is refused, by id: V(own-node); V(node-online), which would come back with its old configuration, and
+    V(node-answers) unless O(nodes[].proven_stopped); V(no-quorum), and V(quorum-forecast) of a node that is online;
+    V(guests); V(ha-resources) that the HA manager has placed on the node, and V(ha-active) until it has fenced the
+    node; V(replication); V(qdevice), as pvecm(1) has it; V(pending-admission) of another node.
+  - >-
+    Of these O(ignore) takes only what costs neither data nor quorum, and guests must be named one by one. The rest
+    can't be overridden: a lost quorum can't be told from a partition, and a guest that HA may still run elsewhere must
+    not be forgotten.
+  - >-
+    Removal runs as a transient systemd unit with a journal, as every operation. It goes forward only: one that was cut
+    off is taken up by the next run. Run it on every other member too: each has host keys of its own.
+  - >-
+    A rule or group of HA that names no other node stays, with a warning, as do names in C(storage.cfg), C(jobs.cfg) and
+    C(replication.cfg).
   - >-
     A node of a wave is taken off the list only when every other node that is listed and was never online is proven to
     be stopped as well: one that starts with an older corosync.conf hangs.
@@ -193,8 +238,18 @@ EXAMPLES = r"""
   sddc.pve.pve_cluster_member:
     cluster_name: sddc-cluster
     state: absent
+    only_pending: true
     nodes:
       - name: node2
+  delegate_to: node1
+
+- name: Remove a member that is switched off, and what it leaves
+  sddc.pve.pve_cluster_member:
+    cluster_name: sddc-cluster
+    state: absent
+    nodes:
+      - name: node4
+        address: 10.10.1.24
   delegate_to: node1
 """
 
@@ -236,6 +291,23 @@ removed:
   returned: with O(state=absent)
   type: list
   elements: str
+copies:
+  description:
+    - >-
+      Paths on this member of copies of the directories that were removed, for root only. They hold the nodes' private
+      keys, and the configuration of guests.
+  returned: with O(state=absent)
+  type: list
+  elements: str
+refusals:
+  description:
+    - Ids of the reasons for which it refused.
+  returned: when O(state=absent) is refused
+  type: list
+  elements: str
+  sample:
+    - guests
+    - node-online
 config_version:
   description:
     - C(config_version) of corosync.conf.

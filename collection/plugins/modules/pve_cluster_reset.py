@@ -44,11 +44,15 @@ options:
   scope:
     description:
       - "V(node) refuses while other members are online: they would go on counting the vote of this node."
+      - >-
+        V(leaving) says that a member takes this node off the list right after, with M(sddc.pve.pve_cluster_member). It
+        refuses where the others would be without quorum meanwhile.
       - V(cluster) says that every member is reset, and asks nothing of the others.
     type: str
     default: node
     choices:
       - node
+      - leaving
       - cluster
   guests:
     description:

@@ -10,6 +10,7 @@ mod form;
 mod health;
 mod killed;
 mod link_probe;
+mod leave;
 mod middle;
 mod networks;
 mod operator;
@@ -272,6 +273,18 @@ const SCENARIOS: &[Scenario] = &[
         what: "a cluster taken apart leaves nodes that form one again",
         is_long: true,
         run: form::reset,
+    },
+    Scenario {
+        name: "remove",
+        what: "a node without power is removed, nothing of it is left, and every reason against it is seen",
+        is_long: true,
+        run: leave::remove,
+    },
+    Scenario {
+        name: "rejoin",
+        what: "a node leaves and joins again under its name, the others stay quorate",
+        is_long: true,
+        run: leave::rejoin,
     },
     Scenario {
         name: "trust",

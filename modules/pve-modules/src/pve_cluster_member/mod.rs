@@ -1,12 +1,13 @@
-//! `pve_cluster_member`: admits nodes on a member, and takes those off the list that never came up.
+//! `pve_cluster_member`: admits nodes on a member, and takes nodes off the list.
 
+mod absent;
 mod plan;
 mod spec;
 
 use ansible_module::{Diff, Failure, Invocation, Module, Outcome};
 use pve::admission::{self, Request};
 use pve::operation::{Kind, Work};
-use pve::{Node, observe, seal, withdrawal};
+use pve::{Node, observe, seal};
 use serde_json::{Map, Value};
 
 use crate::operating::Session;
@@ -22,7 +23,7 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     }
     match args.state {
         State::Present => admit(node, call, &args),
-        State::Absent => withdraw(node, call, &args),
+        State::Absent => absent::remove(node, call, &args),
     }
 }
 
@@ -97,51 +98,6 @@ fn sentence(decision: &admission::Decision, cluster: &str, verb: &str) -> String
         parts.push(format!("{} online already", decision.online.join(", ")));
     }
     format!("cluster {cluster:?}: {}", parts.join("; "))
-}
-
-fn withdraw(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Failure> {
-    let stopped: Vec<String> =
-        args.nodes.iter().filter(|asked| asked.proven_stopped).map(|asked| asked.name.clone()).collect();
-    let request = |own: &str, asked: &spec::Asked| withdrawal::Request {
-        cluster_name: args.cluster_name.clone(),
-        own_name: own.to_owned(),
-        name: asked.name.clone(),
-        is_proven_stopped: asked.proven_stopped,
-        nodes_before: asked.nodes_before,
-        also_stopped: stopped.clone(),
-    };
-    let Some(first) = args.nodes.first() else { return Ok(Outcome::unchanged("no node was named")) };
-    let target = |own: &str| request(own, first).target();
-    let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Withdraw, target)?;
-    session.audit = args.audit;
-    if let Some(text) = session.unsettled.take() {
-        return Ok(session.outcome(true, text));
-    }
-    let own = session.facts.node.clone();
-    session.about(&args.cluster_name, None, args.nodes.iter().map(|asked| asked.name.clone()).collect());
-    let mut removed = Vec::new();
-    for asked in &args.nodes {
-        let request = request(&own, asked);
-        let verdict = session.look("look whether it may go", |node| withdrawal::decide(node, &request))?;
-        if verdict == withdrawal::Verdict::NotListed {
-            continue;
-        }
-        if !call.check_mode {
-            session.perform(Work::Withdraw(request))?;
-        }
-        removed.push(asked.name.clone());
-    }
-    let msg = match (removed.is_empty(), call.check_mode) {
-        (true, _) => {
-            let names: Vec<&str> = args.nodes.iter().map(|asked| asked.name.as_str()).collect();
-            format!("not listed in cluster {:?}: {}", args.cluster_name, names.join(", "))
-        }
-        (false, true) => format!("{} would be taken off the list", removed.join(", ")),
-        (false, false) => format!("{} taken off the list", removed.join(", ")),
-    };
-    let changed = !removed.is_empty() || session.attached.is_some();
-    let version = observe::shared_conf(node)?.and_then(|conf| conf.config_version());
-    Ok(session.outcome(changed, msg).with("removed", removed).with("config_version", version))
 }
 
 #[cfg(test)]

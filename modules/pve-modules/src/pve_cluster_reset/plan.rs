@@ -1,6 +1,6 @@
 //! What resetting means for a node with these facts. Pure.
 
-use pve::facts::{ClusterState, NodeFacts};
+use pve::facts::{ClusterNode, ClusterState, NodeFacts};
 use pve::network::is_same;
 use pve::reset::{Other, Request};
 
@@ -73,20 +73,33 @@ fn guests(facts: &NodeFacts, args: &Args) -> Option<String> {
 }
 
 fn still_member(facts: &NodeFacts, args: &Args) -> Option<String> {
-    if args.scope == Scope::Cluster {
-        return None;
-    }
     let cluster = facts.cluster.as_ref()?;
-    let online = cluster.nodes.iter().filter(|node| node.name != facts.node && node.online == Some(true));
-    let online: Vec<&str> = online.map(|node| node.name.as_str()).collect();
-    (!online.is_empty()).then(|| {
-        format!(
+    let online: Vec<&ClusterNode> =
+        cluster.nodes.iter().filter(|node| node.name != facts.node && node.online == Some(true)).collect();
+    let names: Vec<&str> = online.iter().map(|node| node.name.as_str()).collect();
+    let (votes, expected) = (sum(online.iter().copied()), sum(&cluster.nodes));
+    match args.scope {
+        Scope::Cluster => None,
+        _ if online.is_empty() => None,
+        Scope::Node => Some(format!(
             "{} would go on counting its vote: shut it down, run \"pvecm delnode {}\" on one of them, boot it and \
              run this again; or take the whole cluster apart with scope=cluster on every node",
-            online.join(", "),
+            names.join(", "),
             facts.node
-        )
-    })
+        )),
+        // Without quorum nobody could take it off the list.
+        Scope::Leaving => (votes * 2 <= expected).then(|| {
+            format!(
+                "{} would be left with {votes} of {expected} votes, no quorum, and could not take it off the list: bring \
+                 the other members up first; of a cluster of two, take the whole apart",
+                names.join(", ")
+            )
+        }),
+    }
+}
+
+fn sum<'a>(nodes: impl IntoIterator<Item = &'a ClusterNode>) -> u32 {
+    nodes.into_iter().map(|node| node.votes).sum()
 }
 
 /// Every other node that the configuration lists, or of which files are left.

@@ -19,6 +19,7 @@ pub(super) struct Args {
 #[serde(rename_all = "lowercase")]
 pub(super) enum Scope {
     Node,
+    Leaving,
     Cluster,
 }
 
@@ -37,11 +38,13 @@ const TABLE: Spec = Spec {
             Kind::Str,
             &[
                 "V(node) refuses while other members are online: they would go on counting the vote of this node.",
+                "V(leaving) says that a member takes this node off the list right after, with \
+                 M(sddc.pve.pve_cluster_member). It refuses where the others would be without quorum meanwhile.",
                 "V(cluster) says that every member is reset, and asks nothing of the others.",
             ],
         )
         .default_text("node")
-        .choices(&["node", "cluster"]),
+        .choices(&["node", "leaving", "cluster"]),
         Opt::new(
             "guests",
             Kind::List,

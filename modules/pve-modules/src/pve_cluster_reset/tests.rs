@@ -121,6 +121,8 @@ fn what_would_cost_data_or_quorum_is_refused_before_anything_changes() {
         "it is in cluster \"oracle\", and confirm says",
     );
     refuse(&nothing, json!({"confirm": "oracle"}), "pve2, pve3 would go on counting its vote");
+    let one_down = |fake: &Fake| fake.machine().online = Some(["pve2".to_owned()].into());
+    refuse(&one_down, json!({"confirm": "oracle", "scope": "leaving"}), "pve2 would be left with 1 of 3 votes");
     let armed = |fake: &Fake| fake.write("/etc/pve/nodes/pve1/lrm_status", r#"{"state":"active"}"#);
     refuse(&armed, args(), "high availability is active");
     let guest = |fake: &Fake| {
@@ -136,5 +138,11 @@ fn named_guests_may_stay() {
     let list = r#"{"version": 1, "ids": {"100": {"node": "pve1", "type": "qemu", "version": 1}}}"#;
     fake.write("/etc/pve/.vmlist", list);
     let result = call(&fake, json!({"confirm": "oracle", "scope": "cluster", "guests": [100]}));
+    assert_eq!(result["changed"], true, "{result:?}");
+}
+
+#[test]
+fn a_node_may_leave_members_that_keep_quorum_and_take_it_off_the_list() {
+    let result = call(&member(), json!({"confirm": "oracle", "scope": "leaving"}));
     assert_eq!(result["changed"], true, "{result:?}");
 }
