@@ -13,6 +13,7 @@ pub mod pve_cluster_info;
 pub mod pve_cluster_join;
 pub mod pve_cluster_member;
 pub mod pve_cluster_plan;
+pub mod pve_cluster_recover;
 pub mod pve_cluster_reset;
 pub mod pve_cluster_trust;
 pub mod pve_cluster_validate;
@@ -35,6 +36,7 @@ pub static MODULES: &[&Module] = &[
     &pve_cluster_validate::MODULE,
     &pve_join_credential::MODULE,
     &pve_join_credential_info::MODULE,
+    &pve_cluster_recover::MODULE,
     &pve_cluster_reset::MODULE,
     &pve_preflight::MODULE,
     &pve_link_probe::MODULE,

@@ -37,6 +37,7 @@ pub mod packet_filter;
 pub mod pmxcfs;
 pub mod preflight;
 pub mod quorumtool;
+pub mod recovery;
 pub mod removal;
 pub mod reset;
 pub mod seal;

@@ -1,0 +1,74 @@
+//! Carries remedies out on this node. Each is whole in itself and may be repeated: one that was cut off is diagnosed anew.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+
+use super::{Action, Diagnosis};
+use crate::corosync_conf::CorosyncConf;
+use crate::gather::LOCAL_CONF;
+use crate::operation::{self, Kind, Standing};
+use crate::services::OF_A_MEMBER;
+use crate::{Deadline, FileMode, Node, observe, quorumtool};
+
+const SERVICE_TIME: Duration = Duration::from_secs(120);
+const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
+/// corosync finds the others within seconds, or not by itself.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Carries out the remedy of a diagnosis of this node; tells what was done.
+pub fn apply(node: &Node, found: &Diagnosis, newest: Option<&str>, deadline: Deadline) -> anyhow::Result<String> {
+    match (found.action, newest) {
+        (Action::Settle, _) => settle(node, deadline),
+        (Action::Adopt, Some(newest)) => adopt(node, newest, deadline),
+        (Action::Start, _) => start(node),
+        _ => Ok("left to others".to_owned()),
+    }
+}
+
+fn settle(node: &Node, deadline: Deadline) -> anyhow::Result<String> {
+    Ok(match operation::settle_earlier(node, Kind::Unknown, "", deadline.left(node), false)? {
+        Standing::Finished(_, text) | Standing::Recovered(text) | Standing::Unsettled(text) => text,
+        Standing::Clear | Standing::Attached(_) => "it has ended meanwhile".to_owned(),
+    })
+}
+
+/// corosync is stopped first: cut off anywhere, it is down, or has the new file and is to be started.
+fn adopt(node: &Node, newest: &str, deadline: Deadline) -> anyhow::Result<String> {
+    let own = observe::own_name(node)?;
+    let conf = CorosyncConf::parse(newest)?;
+    let is_listed = conf.node(&own).is_some();
+    let has = node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok()).unwrap_or_default();
+    ensure!(
+        is_listed && has.cluster_name() == conf.cluster_name() && has.config_version() <= conf.config_version(),
+        "this node's corosync.conf is of another cluster or newer: look again"
+    );
+    let is_quorate = || -> anyhow::Result<bool> {
+        Ok(quorumtool::query(node, TOOL_TIMEOUT)?.is_some_and(|status| status.quorum.quorate))
+    };
+    ensure!(!is_quorate()?, "this node is quorate by now: look again");
+    observe::systemctl(node, &["stop", "corosync"], SERVICE_TIME)?;
+    node.write(LOCAL_CONF, newest.as_bytes(), FileMode::Public)?;
+    // A start that failed often enough is refused until this.
+    let _ = observe::systemctl(node, &["reset-failed", "corosync"], TOOL_TIMEOUT);
+    observe::systemctl(node, &["start", "corosync"], SERVICE_TIME)?;
+    let version = conf.config_version().unwrap_or_default();
+    let seen = observe::wait_until_votes_suffice(node, deadline.within(node, PATIENCE));
+    let outcome = if seen.is_ok() { "quorate" } else { "not quorate yet" };
+    Ok(format!("corosync runs with config version {version}, {outcome}"))
+}
+
+fn start(node: &Node) -> anyhow::Result<String> {
+    let stopped = crate::services::query(node, &OF_A_MEMBER, TOOL_TIMEOUT)?;
+    let stopped: Vec<&str> = OF_A_MEMBER
+        .into_iter()
+        .filter(|unit| stopped.get(*unit).is_none_or(|service| service.active != "active"))
+        .collect();
+    if stopped.is_empty() {
+        return Ok("all run by now".to_owned());
+    }
+    let with = |verb| [&[verb], &stopped[..]].concat();
+    let _ = observe::systemctl(node, &with("reset-failed"), TOOL_TIMEOUT);
+    observe::systemctl(node, &with("start"), SERVICE_TIME)?;
+    Ok(format!("started {}", stopped.join(", ")))
+}
