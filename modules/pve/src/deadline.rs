@@ -66,12 +66,15 @@ impl Deadline {
             let over = self.is_over(node);
             match look()? {
                 Progress::Done(value) => return Ok(value),
-                Progress::Pending(last) if over => {
-                    let waited = node.monotonic().saturating_sub(started);
-                    return Err(Expired { what: what.to_owned(), last, waited }.into());
-                }
+                Progress::Pending(last) if over => return Err(expired(node, what, last, started)),
                 Progress::Pending(_) => node.sleep(interval.min(self.left(node))),
             }
         }
     }
+}
+
+#[inline(never)]
+fn expired(node: &Node, what: &str, last: String, started: Duration) -> anyhow::Error {
+    let waited = node.monotonic().saturating_sub(started);
+    Expired { what: what.to_owned(), last, waited }.into()
 }

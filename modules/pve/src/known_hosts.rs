@@ -134,7 +134,9 @@ pub fn forget(content: &[u8], names: &[String]) -> Option<Vec<u8>> {
             kept.extend_from_slice(line);
         } else if !others.is_empty() {
             let Entry { before, algorithm, key, after, .. } = entry;
-            kept.extend_from_slice(format!("{before}{} {algorithm} {key}{after}", others.join(",")).as_bytes());
+            kept.extend_from_slice(
+                format!("{before}{} {algorithm} {key}{after}", others.join(",")).as_bytes(),
+            );
             kept.extend(line.ends_with(b"\n").then_some(b'\n'));
         }
     }

@@ -41,6 +41,7 @@ pub mod recovery;
 pub mod removal;
 pub mod reset;
 pub mod seal;
+pub mod sentence;
 pub mod separation;
 pub mod services;
 pub mod snapshot;

@@ -6,13 +6,12 @@
 
 mod apply;
 
-use std::collections::BTreeSet;
-
 use serde::Serialize;
 
-use crate::facts::{ClusterConfig, ClusterState, NodeFacts};
+use crate::facts::{ClusterConfig, ClusterNode, ClusterState, NodeFacts};
 use crate::inventory::WantedNode;
 use crate::network::is_same;
+use crate::sentence::fill;
 use crate::services::OF_A_MEMBER;
 
 pub use apply::apply;
@@ -62,13 +61,20 @@ pub struct Picture {
 }
 
 impl Picture {
-    fn add(&mut self, action: Action, id: &'static str, node: &str, finding: String, remedy: impl Into<String>) {
-        self.diagnoses.push(Diagnosis { id, node: node.to_owned(), finding, remedy: remedy.into(), action });
+    /// `$0` of both sentences is the node.
+    fn add(&mut self, action: Action, id: &'static str, sentences: [&str; 2], values: &[&str]) {
+        let [finding, remedy] = sentences.map(|text| fill(text, values));
+        let node = values.first().copied().unwrap_or_default().to_owned();
+        self.diagnoses.push(Diagnosis { id, node, finding, remedy, action });
     }
 
     /// Nodes whose remedy is of a kind.
     pub fn nodes(&self, action: Action) -> Vec<&str> {
-        self.diagnoses.iter().filter(|found| found.action == action).map(|found| found.node.as_str()).collect()
+        self.diagnoses
+            .iter()
+            .filter(|found| found.action == action)
+            .map(|found| found.node.as_str())
+            .collect()
     }
 }
 
@@ -77,231 +83,258 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
     let mut seen = Picture::default();
     let known: Vec<&NodeFacts> = nodes.iter().filter_map(WantedNode::facts).collect();
     for node in nodes.iter().filter(|node| node.facts().is_none()) {
-        let name = &node.name;
         seen.add(
             Action::Person,
             "unreachable",
-            name,
-            "it can't be reached, so nothing is known of it".to_owned(),
-            format!("bring it up; if it is gone for good: playbooks/remove.yml -e pve_remove={name}"),
+            [
+                "it can't be reached, so nothing is known of it",
+                "bring it up; if it is gone for good: playbooks/remove.yml -e pve_remove=$0",
+            ],
+            &[&node.name],
         );
     }
     for facts in &known {
         alone(&mut seen, cluster, facts);
     }
-    let ours = |facts: &&&NodeFacts| facts.cluster.as_ref().is_some_and(|conf| conf.name == cluster);
-    let members: Vec<&NodeFacts> = known.iter().filter(ours).copied().collect();
-    let newest = |of: &[&NodeFacts]| -> Option<String> {
-        let newest = of.iter().max_by_key(|facts| facts.cluster.as_ref().map(|conf| conf.config_version))?;
-        Some(newest.node.clone())
-    };
-    let quorate: Vec<&NodeFacts> =
-        members.iter().filter(|facts| facts.state == ClusterState::Member).copied().collect();
-    let holder = newest(&quorate).or_else(|| newest(&members));
-    let Some(truth) = members.iter().find(|facts| Some(&facts.node) == holder.as_ref()) else { return seen };
-    let Some(conf) = &truth.cluster else { return seen };
-    let all_asked = conf.nodes.iter().all(|listed| known.iter().any(|facts| facts.node == listed.name));
-    let is_certain = !quorate.is_empty() || all_asked;
+    let members: Vec<(&NodeFacts, &ClusterConfig)> = known
+        .iter()
+        .filter_map(|facts| Some((*facts, facts.cluster.as_ref()?)))
+        .filter(|of| of.1.name == cluster)
+        .collect();
+    let is_quorate = |facts: &NodeFacts| facts.state == ClusterState::Member;
+    // A quorate member goes before one with a newer configuration.
+    let truth = members.iter().max_by_key(|(facts, conf)| (is_quorate(facts), conf.config_version));
+    let Some((truth, conf)) = truth.copied() else { return seen };
+    let has_quorum = is_quorate(truth);
+    let is_asked = |listed: &ClusterNode| known.iter().any(|facts| facts.node == listed.name);
+    let is_certain = has_quorum || conf.nodes.iter().all(is_asked);
     seen.member = Some(truth.node.clone());
     seen.newest = is_certain.then(|| conf.text.clone());
 
-    partitions(&mut seen, &quorate, &members, conf, truth);
-    let mut ids = BTreeSet::new();
-    for listed in conf.nodes.iter().filter(|listed| !ids.insert(listed.nodeid)) {
-        let name = &listed.name;
-        seen.add(
-            Action::Person,
-            "duplicate-nodeid",
-            name,
-            format!("node id {} is given twice, so corosync starts on neither side", listed.nodeid),
-            format!(
-                "on {name}: stop corosync and pve-cluster and separate it (pve_cluster_reset); on {}: \"pvecm expected 1\", \
-                 \"pvecm delnode {name}\"; then join it without a node id",
-                truth.node
-            ),
-        );
+    let sees = online(truth);
+    if has_quorum {
+        let other = members.iter().find(|(facts, _)| is_quorate(facts) && online(facts) != sees);
+        if let Some((other, _)) = other {
+            seen.add(
+                Action::Person,
+                "two-quorate-parts",
+                [
+                    "$1 and $2 are both quorate and don't see each other",
+                    "decide which part is the cluster, and separate the nodes of the other (pve_cluster_reset)",
+                ],
+                &["", &truth.node, &other.node],
+            );
+        }
+    } else {
+        no_quorum(&mut seen, &members, conf, truth);
+    }
+    for (index, listed) in conf.nodes.iter().enumerate() {
+        if conf.nodes[..index].iter().any(|other| other.nodeid == listed.nodeid) {
+            seen.add(
+                Action::Person,
+                "duplicate-nodeid",
+                [
+                    "its node id is another node's too, so corosync starts on neither side",
+                    "on $0: stop corosync and pve-cluster and separate it (pve_cluster_reset); on $1: \"pvecm expected 1\", \
+                     \"pvecm delnode $0\"; then join it without a node id",
+                ],
+                &[&listed.name, &truth.node],
+            );
+        }
     }
     for facts in &known {
         match conf.nodes.iter().find(|listed| listed.name == facts.node) {
-            None if facts.cluster.as_ref().is_some_and(|own| own.name == cluster) => seen.add(
+            Some(listed) => listed_node(&mut seen, facts, conf, sees.contains(&listed.nodeid), is_certain),
+            None if members.iter().any(|(member, _)| member.node == facts.node) => seen.add(
                 Action::Person,
                 "removed",
-                &facts.node,
-                "the cluster does not list it any more, and it still has the old configuration".to_owned(),
-                format!("playbooks/remove.yml -e pve_remove={0} cleans it, or rejoin.yml -e pve_rejoin={0}", facts.node),
+                [
+                    "the cluster does not list it any more, and it still has the old configuration",
+                    "playbooks/remove.yml -e pve_remove=$0 cleans it, or rejoin.yml -e pve_rejoin=$0",
+                ],
+                &[&facts.node],
             ),
             None => {}
-            Some(listed) => {
-                let is_online = truth.quorum.as_ref().is_some_and(|votes| votes.members.contains(&listed.nodeid));
-                listed_node(&mut seen, facts, conf, is_online, is_certain);
-            }
         }
     }
     seen
 }
 
+fn online(facts: &NodeFacts) -> &[u32] {
+    facts.quorum.as_ref().map_or(&[], |votes| &votes.members)
+}
+
+/// Names of listed nodes, those that are among the ids, or those that are not.
+fn names(conf: &ClusterConfig, ids: &[u32], are_among: bool, between: &str) -> String {
+    let chosen = conf.nodes.iter().filter(|listed| ids.contains(&listed.nodeid) == are_among);
+    chosen.map(|listed| listed.name.as_str()).collect::<Vec<_>>().join(between)
+}
+
 /// What a node's own facts tell.
 fn alone(seen: &mut Picture, cluster: &str, facts: &NodeFacts) {
-    let name = &facts.node;
+    let name = facts.node.as_str();
     if let Some(operation) = &facts.operation {
         seen.add(
             Action::Settle,
             "unfinished-operation",
-            name,
-            format!("{} of {} has not ended ({})", operation.kind, operation.target, operation.id),
-            "finish or undo it by its journal, if its process is gone",
+            ["$1 of $2 has not ended ($3)", "finish or undo it by its journal, if its process is gone"],
+            &[name, &operation.kind, &operation.target, &operation.id],
         );
     }
-    if facts.problems.iter().any(|problem| problem.contains("corosync.conf")) {
+    if let Some(problem) = facts.problems.iter().find(|problem| problem.contains("corosync.conf")) {
         seen.add(
             Action::Person,
             "broken-configuration",
-            name,
-            format!("its corosync.conf can't be read: {}", facts.problems.join("; ")),
-            "write a good one with a higher config_version to /etc/pve/corosync.conf.new and move it over corosync.conf; \
-             where /etc/pve is read-only, to /etc/corosync/corosync.conf of every node, and restart corosync",
+            [
+                "its corosync.conf can't be read: $1",
+                "write a good one with a higher config_version to /etc/pve/corosync.conf.new and move it over corosync.conf; \
+                 where /etc/pve is read-only, to /etc/corosync/corosync.conf of every node, and restart corosync",
+            ],
+            &[name, problem],
         );
     }
     match &facts.cluster {
         Some(conf) if conf.name != cluster => seen.add(
             Action::Person,
             "other-cluster",
-            name,
-            format!("it is in cluster {:?}, not {cluster:?}", conf.name),
-            "correct cluster_name, or take it out of the inventory",
+            ["it is in cluster \"$1\", not \"$2\"", "correct cluster_name, or take it out of the inventory"],
+            &[name, &conf.name, cluster],
         ),
         Some(conf) => {
-            let own = conf.nodes.iter().find(|listed| listed.name == *name);
-            let strange = own.iter().flat_map(|listed| &listed.links).find(|(_, address)| {
-                !facts.addresses.is_empty() && !facts.addresses.iter().any(|own| is_same(&own.address, address))
-            });
-            if let Some((link, address)) = strange {
+            let own = conf.nodes.iter().find(|listed| listed.name == name);
+            let is_strange = |address: &&String| {
+                !facts.addresses.is_empty()
+                    && !facts.addresses.iter().any(|own| is_same(&own.address, address))
+            };
+            if let Some(address) = own.and_then(|listed| listed.links.values().find(is_strange)) {
                 seen.add(
                     Action::Person,
                     "address-not-local",
-                    name,
-                    format!("link {link} is on {address}, which is no address of it: nobody reaches it there"),
-                    "give it that address, or separate it (playbooks/reset.yml) and form the cluster anew",
+                    [
+                        "a link of it is on $1, which is no address of it: nobody reaches it there",
+                        "give it that address, or separate it (playbooks/reset.yml) and form the cluster anew",
+                    ],
+                    &[name, address],
                 );
             }
         }
         None if facts.state == ClusterState::Remnants && facts.operation.is_none() => seen.add(
             Action::Person,
             "remnants",
-            name,
-            format!(
-                "it is in no cluster, and something is left of one: {}",
-                facts.remnants.iter().map(|trace| trace.path.as_str()).collect::<Vec<_>>().join(", ")
-            ),
-            format!("pve_cluster_reset on it, with confirm={cluster}, removes that"),
+            [
+                "it is in no cluster, and something is left of one: $1",
+                "pve_cluster_reset on it, with confirm=$2, removes that",
+            ],
+            &[name, facts.remnants.first().map_or("", |trace| &trace.path), cluster],
         ),
         None => {}
     }
 }
 
-/// Who sees whom, where not all see all.
-fn partitions(
+/// Who sees whom, where nobody is quorate.
+fn no_quorum(
     seen: &mut Picture,
-    quorate: &[&NodeFacts],
-    members: &[&NodeFacts],
+    members: &[(&NodeFacts, &ClusterConfig)],
     conf: &ClusterConfig,
     truth: &NodeFacts,
 ) {
-    let sees = |facts: &NodeFacts| -> Vec<u32> {
-        facts.quorum.as_ref().map(|votes| votes.members.clone()).unwrap_or_default()
-    };
-    if let Some(other) = quorate.iter().find(|facts| sees(facts) != sees(truth)) {
-        seen.add(
-            Action::Person,
-            "two-quorate-parts",
-            "",
-            format!("{} and {} are both quorate and don't see each other", truth.node, other.node),
-            "decide which part is the cluster, and separate the nodes of the other (pve_cluster_reset)",
-        );
-    }
-    if !quorate.is_empty() {
-        return;
-    }
-    let parts: BTreeSet<String> = members
-        .iter()
-        .map(|facts| {
-            let names = conf.nodes.iter().filter(|listed| sees(facts).contains(&listed.nodeid));
-            names.map(|listed| listed.name.as_str()).collect::<Vec<_>>().join("+")
-        })
-        .filter(|part| !part.is_empty())
-        .collect();
-    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
-    let online = sees(truth);
-    let absent: Vec<&str> = conf
-        .nodes
-        .iter()
-        .filter(|listed| !online.contains(&listed.nodeid))
-        .map(|listed| listed.name.as_str())
-        .collect();
-    let total: u32 = conf.nodes.iter().map(|listed| listed.votes).sum();
-    let delete: Vec<String> = absent.iter().map(|name| format!("\"pvecm delnode {name}\"")).collect();
+    let mut parts: Vec<String> =
+        members.iter().map(|(facts, _)| names(conf, online(facts), true, "+")).collect();
+    parts.retain(|part| !part.is_empty());
+    parts.dedup();
+    let sees = online(truth);
     seen.add(
         Action::Person,
         "no-quorum",
-        "",
-        format!("no member is quorate; {total} votes are expected; those that see each other: {}", parts.join(" | ")),
-        format!(
-            "bring up {}, or mend the network between the parts. Only if these are off for good, which nobody can tell from \
-             a partition: on {} \"pvecm expected {}\", then {}",
-            absent.join(", "),
-            truth.node,
-            online.len(),
-            delete.join(", ")
-        ),
+        [
+            "no member is quorate; those that see each other: $1",
+            "bring up $2, or mend the network between the parts. Only if these are off for good, which nobody can tell from a \
+             partition: on $3 \"pvecm expected $4\", then \"pvecm delnode $5\"",
+        ],
+        &[
+            "",
+            &parts.join(" | "),
+            &names(conf, sees, false, ", "),
+            &truth.node,
+            &sees.len().to_string(),
+            &names(conf, sees, false, "\", \"pvecm delnode "),
+        ],
     );
 }
 
 /// A node that the cluster lists and that could be asked.
-fn listed_node(seen: &mut Picture, facts: &NodeFacts, conf: &ClusterConfig, is_online: bool, is_certain: bool) {
-    let name = &facts.node;
+fn listed_node(
+    seen: &mut Picture,
+    facts: &NodeFacts,
+    conf: &ClusterConfig,
+    is_online: bool,
+    is_certain: bool,
+) {
+    let name = facts.node.as_str();
     let is_active = |unit: &str| facts.services.get(unit).is_some_and(|service| service.active == "active");
     let Some(own) = &facts.cluster else {
         let (action, remedy) = match is_active("corosync") {
-            true => (Action::Person, "its corosync runs all the same: stop it, and look again".to_owned()),
+            true => (Action::Person, "its corosync runs all the same: stop it, and look again"),
             false => (
                 Action::Withdraw,
-                format!("take it off the list if it never came up; else playbooks/rejoin.yml -e pve_rejoin={name}"),
+                "take it off the list if it never came up; else playbooks/rejoin.yml -e pve_rejoin=$0",
             ),
         };
-        let finding = "the cluster lists it, and it is in no cluster: a join that did not end, or a new installation";
-        seen.add(action, "half-member", name, finding.to_owned(), remedy);
+        let finding =
+            "the cluster lists it, and it is in no cluster: a join that did not end, or a new installation";
+        seen.add(action, "half-member", [finding, remedy], &[name]);
         return;
     };
     if own.name != conf.name {
         return;
     }
-    let (has, newest) = (own.config_version, conf.config_version);
-    if !is_online && has < newest {
-        let by_hand = format!(
-            "write the corosync.conf of config version {newest} to /etc/corosync/corosync.conf on it and restart corosync"
-        );
+    if !is_online && own.config_version < conf.config_version {
         let (action, remedy) = match (facts.ha.active, is_certain) {
-            (true, _) => (Action::Person, format!("high availability is active on it: by hand, {by_hand}")),
-            (false, true) => (Action::Adopt, by_hand),
-            (false, false) => (Action::Person, format!("once a member is quorate, or every node can be asked: {by_hand}")),
+            (true, _) => (
+                Action::Person,
+                "high availability is active on it: by hand, write the corosync.conf of config version $2 to \
+                 /etc/corosync/corosync.conf on it and restart corosync",
+            ),
+            (false, true) => (
+                Action::Adopt,
+                "write the corosync.conf of config version $2 to /etc/corosync/corosync.conf on it and restart corosync",
+            ),
+            (false, false) => (
+                Action::Person,
+                "once a member is quorate, or every node can be asked, it gets the corosync.conf of config version $2",
+            ),
         };
-        let finding = format!("it has config version {has}, the cluster {newest}: corosync lets it in no more");
-        seen.add(action, "older-configuration", name, finding, remedy);
+        let finding = "it has config version $1, the cluster $2: corosync lets it in no more";
+        let versions = [own.config_version, conf.config_version].map(|version| version.to_string());
+        seen.add(action, "older-configuration", [finding, remedy], &[name, &versions[0], &versions[1]]);
         return;
     }
     let stopped: Vec<&str> = OF_A_MEMBER.into_iter().filter(|unit| !is_active(unit)).collect();
     if !stopped.is_empty() && facts.operation.is_none() {
-        let finding = format!("{} not running", stopped.join(", "));
-        seen.add(Action::Start, "service-down", name, finding, format!("systemctl start {}", stopped.join(" ")));
+        let sentences = ["$1 not running", "systemctl start $1"];
+        seen.add(Action::Start, "service-down", sentences, &[name, &stopped.join(" ")]);
     } else if !is_online && is_active("corosync") {
         let down = facts.links.iter().filter(|link| link.peers.iter().any(|peer| !peer.connected));
-        let down: Vec<String> = down.map(|link| format!("{} ({})", link.number, link.address)).collect();
-        let finding = format!("its corosync runs and sees no quorate member; links that are down: {}", down.join(", "));
-        let remedy = "mend the network of these links: UDP 5405 + link number, both ways; authkeys that differ look the same";
-        seen.add(Action::Person, "cut-off", name, finding, remedy);
+        let down: Vec<&str> = down.map(|link| link.address.as_str()).collect();
+        seen.add(
+            Action::Person,
+            "cut-off",
+            [
+                "its corosync runs and sees no quorate member; links that are down: $1",
+                "mend the network of these links: UDP 5405 + link number, both ways; authkeys that differ look the same",
+            ],
+            &[name, &down.join(", ")],
+        );
     } else if is_online && facts.fingerprint.is_none() {
-        let finding = "it is a member and has no certificate, as of a join that failed at its end".to_owned();
-        seen.add(Action::Mend, "incomplete-member", name, finding, "make its certificate and share its keys (pve_cluster_trust)");
+        seen.add(
+            Action::Mend,
+            "incomplete-member",
+            [
+                "it is a member and has no certificate, as of a join that failed at its end",
+                "make its certificate and share its keys (pve_cluster_trust)",
+            ],
+            &[name],
+        );
     }
 }
 

@@ -81,10 +81,8 @@ pub fn resume(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
 }
 
 fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
-    let lock = run.step("take the cluster's lock", |run| {
-        let deadline = run.deadline.within(run.node, LOCK_TIME);
-        Ok((ClusterLock::take_for(run, LOCK, deadline)?, LOCK.to_owned()))
-    })?;
+    let deadline = run.deadline.within(run.node, LOCK_TIME);
+    let lock = ClusterLock::take_for(run, LOCK, deadline)?;
     // What was seen before the lock was held may be over.
     let sight = look(run.node, request)?;
     let faults: Vec<String> = refusals(&sight, request).into_iter().map(|fault| fault.to_string()).collect();
@@ -97,16 +95,7 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
         run.step(&format!("take {} off the list", request.name), |run| take_off(run, request))?;
     }
     lock.renew_for(run)?;
-    run.step("remove its files", |run| {
-        let dir = request.directory();
-        match std::fs::remove_dir_all(run.node.path(&dir)) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {dir:?}"))
-            }
-            _ => Ok(((), dir)),
-        }
-    })?;
-    run.step("remove its keys, host keys and rules", |run| {
+    run.step("remove what it leaves", |run| {
         let cleaned = leftovers::clean(run.node, request, run.deadline)?;
         Ok(((), cleaned.join(", ")))
     })?;
@@ -147,33 +136,42 @@ fn keep_copy(run: &Run<'_>, request: &Request) -> anyhow::Result<Option<String>>
     Ok(Some(path))
 }
 
-/// `pvecm delnode`, believed when corosync of this node counts the node's vote no more.
+/// `pvecm delnode`, believed when corosync of this node counts the node's vote no more. Where another pvecm was killed, PVE's
+/// own lock lets nobody in for 120 s: it is tried again until the deadline.
 fn take_off(run: &Run<'_>, request: &Request) -> anyhow::Result<((), String)> {
     let (node, name) = (run.node, &request.name);
-    let output = node.run(&Cmd::new("pvecm", ["delnode", name], run.deadline.left(node)))?;
-    // "Could not kill node (error = CS_ERR_NOT_EXIST)" is what it says of every node that is off.
-    let said = output.tail().replace('\n', " | ");
+    loop {
+        let output = node.run(&Cmd::new("pvecm", ["delnode", name], run.deadline.left(node)))?;
+        // "Could not kill node (error = CS_ERR_NOT_EXIST)" is what it says of every node that is off.
+        let said = output.tail().replace('\n', " | ");
+        match wait_until_off(run, name) {
+            Ok(()) => return Ok(((), said)),
+            Err(_) if said.contains("lock") && !run.deadline.is_over(node) => {}
+            Err(error) => return Err(error.context(format!("pvecm delnode did not remove it: {said}"))),
+        }
+    }
+}
+
+fn wait_until_off(run: &Run<'_>, name: &str) -> anyhow::Result<()> {
+    let node = run.node;
     let what = format!("the cluster to list {name:?} no more");
-    run.deadline
-        .within(node, Duration::from_secs(20))
-        .wait(node, &what, Duration::from_millis(150), || {
-            let conf = observe::shared_conf(node)?.unwrap_or_default();
-            if conf.node(name).is_some() {
-                return Ok(Progress::Pending("it is listed".to_owned()));
-            }
-            let local = node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok());
-            if local.and_then(|local| local.config_version()) != conf.config_version() {
-                return Ok(Progress::Pending("corosync has not got the new file yet".to_owned()));
-            }
-            let quorum = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default().quorum;
-            Ok(match quorum.quorate && quorum.expected_votes == conf.expected_votes() {
-                true => Progress::Done(()),
-                false => Progress::Pending(format!(
-                    "corosync has {} of {} expected votes, quorate: {}",
-                    quorum.total_votes, quorum.expected_votes, quorum.quorate
-                )),
-            })
+    let deadline = run.deadline.within(node, Duration::from_secs(10));
+    deadline.wait(node, &what, Duration::from_millis(150), || {
+        let conf = observe::shared_conf(node)?.unwrap_or_default();
+        if conf.node(name).is_some() {
+            return Ok(Progress::Pending("it is listed".to_owned()));
+        }
+        let local = node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok());
+        if local.and_then(|local| local.config_version()) != conf.config_version() {
+            return Ok(Progress::Pending("corosync has not got the new file yet".to_owned()));
+        }
+        let quorum = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default().quorum;
+        Ok(match quorum.quorate && quorum.expected_votes == conf.expected_votes() {
+            true => Progress::Done(()),
+            false => Progress::Pending(format!(
+                "corosync has {} of {} expected votes, quorate: {}",
+                quorum.total_votes, quorum.expected_votes, quorum.quorate
+            )),
         })
-        .with_context(|| format!("pvecm delnode did not remove it: {said}"))?;
-    Ok(((), said))
+    })
 }

@@ -16,6 +16,7 @@ mod networks;
 mod operator;
 mod passwords;
 mod play;
+mod recover;
 mod refusals;
 mod registry;
 mod report;
@@ -285,6 +286,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "a node leaves and joins again under its name, the others stay quorate",
         is_long: true,
         run: leave::rejoin,
+    },
+    Scenario {
+        name: "recover",
+        what: "each stuck state is named, what is safe is brought back, nothing else is touched",
+        is_long: true,
+        run: recover::all,
     },
     Scenario {
         name: "trust",

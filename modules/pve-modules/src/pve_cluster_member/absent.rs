@@ -152,7 +152,9 @@ fn removal_request(args: &Args, own: &str, asked: &Asked) -> removal::Request {
 fn sentence(names: &[String], removed: &[String], cluster: &str, changed: bool, is_check: bool) -> String {
     let verb = if is_check { "would be" } else { "was" };
     match (removed.is_empty(), changed) {
-        (true, false) => format!("not listed in cluster {cluster:?}, and nothing is left: {}", names.join(", ")),
+        (true, false) => {
+            format!("not listed in cluster {cluster:?}, and nothing is left: {}", names.join(", "))
+        }
         (true, true) => format!("what was left of {} {verb} removed", names.join(", ")),
         (false, _) => format!("{} {verb} taken off the list of cluster {cluster:?}", removed.join(", ")),
     }

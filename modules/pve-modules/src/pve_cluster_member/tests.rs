@@ -31,7 +31,10 @@ fn withdraw(fake: &Fake, name: &str, is_stopped: bool) -> Map<String, Value> {
     let nodes = json!([{"name": name, "proven_stopped": is_stopped}]);
     fields(run(
         &fake.node(),
-        &invocation(&MODULE, json!({"cluster_name": "oracle", "state": "absent", "only_pending": true, "nodes": nodes})),
+        &invocation(
+            &MODULE,
+            json!({"cluster_name": "oracle", "state": "absent", "only_pending": true, "nodes": nodes}),
+        ),
     ))
 }
 

@@ -41,7 +41,8 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
                 applied.push(format!("{own} [{}]: {} (would be done)", found.id, found.remedy));
                 continue;
             }
-            let done = steps.attempt(node, found.id, || recovery::apply(node, found, seen.newest.as_deref(), deadline));
+            let done = steps
+                .attempt(node, found.id, || recovery::apply(node, found, seen.newest.as_deref(), deadline));
             record(node, &args.cluster_name, found, done.is_ok(), &steps);
             match done {
                 Ok(text) => applied.push(format!("{own} [{}]: {text}", found.id)),
@@ -81,7 +82,8 @@ fn report(nodes: &[WantedNode], seen: &Picture) -> Vec<String> {
             continue;
         };
         let conf = facts.cluster.as_ref();
-        let online = conf.into_iter().flat_map(|conf| &conf.nodes).filter(|listed| listed.online == Some(true));
+        let online =
+            conf.into_iter().flat_map(|conf| &conf.nodes).filter(|listed| listed.online == Some(true));
         let online: Vec<&str> = online.map(|listed| listed.name.as_str()).collect();
         let state = serde_json::json!(facts.state);
         lines.push(format!(

@@ -46,7 +46,10 @@ fn without_apply_it_only_tells_and_check_mode_foretells() {
     assert_eq!(told["diagnoses"][0]["id"], "older-configuration");
     let report: Vec<&str> = told["report"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(report[1], "pve1             member       4       2/3       pve1 pve2");
-    assert!(report[4].starts_with("pve3 [older-configuration] it has config version 3, the cluster 4"), "{report:?}");
+    assert!(
+        report[4].starts_with("pve3 [older-configuration] it has config version 3, the cluster 4"),
+        "{report:?}"
+    );
     let outcome = run(&fake.node(), &checked(invocation(&MODULE, asked), true)).unwrap();
     assert!(outcome.changed);
     assert_unchanged(&fake, &before);
@@ -67,7 +70,10 @@ fn the_clusters_configuration_is_taken_and_a_second_run_finds_nothing() {
     });
     let first = call(&fake, &newest, true);
     assert_eq!(first["changed"], true, "{first:?}");
-    assert_eq!(first["applied"][0], "pve3 [older-configuration]: corosync runs with config version 4, quorate");
+    assert_eq!(
+        first["applied"][0],
+        "pve3 [older-configuration]: corosync runs with config version 4, quorate"
+    );
     assert_eq!(fake.machine().read(LOCAL), newest);
     let second = call(&fake, &newest, true);
     assert_eq!((&second["changed"], &second["diagnoses"]), (&json!(false), &json!([])), "{second:?}");

@@ -82,8 +82,8 @@ fn still_member(facts: &NodeFacts, args: &Args) -> Option<String> {
         Scope::Cluster => None,
         _ if online.is_empty() => None,
         Scope::Node => Some(format!(
-            "{} would go on counting its vote: shut it down, run \"pvecm delnode {}\" on one of them, boot it and \
-             run this again; or take the whole cluster apart with scope=cluster on every node",
+            "{} would go on counting its vote: have one of them take {} off the list right after (playbooks/remove.yml, \
+             scope=leaving), or take the whole cluster apart with scope=cluster on every node",
             names.join(", "),
             facts.node
         )),

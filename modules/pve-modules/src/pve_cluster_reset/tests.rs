@@ -122,7 +122,11 @@ fn what_would_cost_data_or_quorum_is_refused_before_anything_changes() {
     );
     refuse(&nothing, json!({"confirm": "oracle"}), "pve2, pve3 would go on counting its vote");
     let one_down = |fake: &Fake| fake.machine().online = Some(["pve2".to_owned()].into());
-    refuse(&one_down, json!({"confirm": "oracle", "scope": "leaving"}), "pve2 would be left with 1 of 3 votes");
+    refuse(
+        &one_down,
+        json!({"confirm": "oracle", "scope": "leaving"}),
+        "pve2 would be left with 1 of 3 votes",
+    );
     let armed = |fake: &Fake| fake.write("/etc/pve/nodes/pve1/lrm_status", r#"{"state":"active"}"#);
     refuse(&armed, args(), "high availability is active");
     let guest = |fake: &Fake| {

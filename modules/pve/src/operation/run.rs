@@ -34,27 +34,34 @@ impl<'a> Run<'a> {
         name: &str,
         work: impl FnOnce(&mut Self) -> anyhow::Result<(T, String)>,
     ) -> anyhow::Result<T> {
-        let began = self.node.monotonic();
-        let index = self.journal.steps.len();
+        let begun = self.begin(name)?;
+        match work(self) {
+            Ok((value, detail)) => self.end(&begun, "ok", detail).map(|()| value),
+            Err(error) => {
+                self.end(&begun, "failed", format!("{error:#}"))?;
+                Err(error)
+            }
+        }
+    }
+
+    // Apart from what is made anew for each step's type: it is most of the code.
+    #[inline(never)]
+    fn begin(&mut self, name: &str) -> anyhow::Result<(usize, Duration)> {
+        let begun = (self.journal.steps.len(), self.node.monotonic());
         let step = Step { name: name.to_owned(), status: "running".to_owned(), ..Step::default() };
         self.journal.steps.push(step);
         self.journal.save(self.node)?;
-        let outcome = work(self);
-        let elapsed = self.node.monotonic().saturating_sub(began).as_secs_f64();
-        let step = &mut self.journal.steps[index];
+        Ok(begun)
+    }
+
+    #[inline(never)]
+    fn end(&mut self, begun: &(usize, Duration), status: &str, detail: String) -> anyhow::Result<()> {
+        let elapsed = self.node.monotonic().saturating_sub(begun.1).as_secs_f64();
+        let step = &mut self.journal.steps[begun.0];
         step.elapsed = (elapsed * 1000.0).round() / 1000.0;
-        match &outcome {
-            Ok((_, detail)) => {
-                "ok".clone_into(&mut step.status);
-                step.detail.clone_from(detail);
-            }
-            Err(error) => {
-                "failed".clone_into(&mut step.status);
-                step.detail = format!("{error:#}");
-            }
-        }
-        self.journal.save(self.node)?;
-        outcome.map(|(value, _)| value)
+        status.clone_into(&mut step.status);
+        step.detail = detail;
+        self.journal.save(self.node)
     }
 
     /// Id of the operation.

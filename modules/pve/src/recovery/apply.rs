@@ -17,7 +17,12 @@ const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Carries out the remedy of a diagnosis of this node; tells what was done.
-pub fn apply(node: &Node, found: &Diagnosis, newest: Option<&str>, deadline: Deadline) -> anyhow::Result<String> {
+pub fn apply(
+    node: &Node,
+    found: &Diagnosis,
+    newest: Option<&str>,
+    deadline: Deadline,
+) -> anyhow::Result<String> {
     match (found.action, newest) {
         (Action::Settle, _) => settle(node, deadline),
         (Action::Adopt, Some(newest)) => adopt(node, newest, deadline),
@@ -40,7 +45,9 @@ fn adopt(node: &Node, newest: &str, deadline: Deadline) -> anyhow::Result<String
     let is_listed = conf.node(&own).is_some();
     let has = node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok()).unwrap_or_default();
     ensure!(
-        is_listed && has.cluster_name() == conf.cluster_name() && has.config_version() <= conf.config_version(),
+        is_listed
+            && has.cluster_name() == conf.cluster_name()
+            && has.config_version() <= conf.config_version(),
         "this node's corosync.conf is of another cluster or newer: look again"
     );
     let is_quorate = || -> anyhow::Result<bool> {

@@ -115,10 +115,14 @@ fn without_quorum_the_newest_configuration_counts_only_when_no_node_is_silent() 
 #[test]
 fn a_partition_is_told_and_left_to_a_person() {
     let text = golden::file_in(THREE);
-    let facts = vec![member("pve1", &text, &["pve2"]), member("pve2", &text, &["pve1"]), member("pve3", &text, &[])];
+    let facts =
+        vec![member("pve1", &text, &["pve2"]), member("pve2", &text, &["pve1"]), member("pve3", &text, &[])];
     let mut cut = facts[2].clone();
     cut.links[0].peers.iter_mut().for_each(|peer| peer.connected = false);
-    assert_eq!(found(vec![facts[0].clone(), facts[1].clone(), cut], &[]), [is("cut-off", "pve3", Action::Person)]);
+    assert_eq!(
+        found(vec![facts[0].clone(), facts[1].clone(), cut], &[]),
+        [is("cut-off", "pve3", Action::Person)]
+    );
     let mut other = facts[2].clone();
     other.state = ClusterState::Member;
     let two = picture(vec![facts[0].clone(), facts[1].clone(), other], &[]);
@@ -139,11 +143,13 @@ fn what_pve_accepts_and_then_breaks_is_named() {
     assert_eq!(strange, [is("address-not-local", "pve1", Action::Person)]);
     let incomplete = one(&|facts| facts.fingerprint = None);
     assert_eq!(incomplete, [is("incomplete-member", "pve1", Action::Mend)]);
-    let garbage = one(&|facts| facts.problems = vec!["cannot read \"/etc/pve/corosync.conf\": line 1".into()]);
+    let garbage =
+        one(&|facts| facts.problems = vec!["cannot read \"/etc/pve/corosync.conf\": line 1".into()]);
     assert_eq!(garbage, [is("broken-configuration", "pve1", Action::Person)]);
     let down = one(&|facts| facts.services.get_mut("pveproxy").unwrap().active = "failed".into());
     assert_eq!(down, [is("service-down", "pve1", Action::Start)]);
-    let unended = one(&|facts| facts.operation = Some(UnendedOperation { kind: "admit".into(), ..Default::default() }));
+    let unended =
+        one(&|facts| facts.operation = Some(UnendedOperation { kind: "admit".into(), ..Default::default() }));
     assert_eq!(unended, [is("unfinished-operation", "pve1", Action::Settle)]);
     let foreign = one(&|facts| facts.cluster.as_mut().unwrap().name = "prod".into());
     assert!(foreign.contains(&is("other-cluster", "pve1", Action::Person)), "{foreign:?}");

@@ -79,7 +79,8 @@ pub(super) fn find(node: &Node, name: &str, addresses: &[String]) -> anyhow::Res
     for path in [authorized_keys::PATH, sshd::OWN_KEYS] {
         found.consider(node, path, |text| lines(text, is_other))?;
     }
-    let names: Vec<String> = std::iter::once(name).chain(addresses.iter().map(String::as_str)).map(str::to_owned).collect();
+    let names: Vec<String> =
+        std::iter::once(name).chain(addresses.iter().map(String::as_str)).map(str::to_owned).collect();
     for path in known_hosts::FILES {
         // A link shows a file that is looked at by its own name, or that belongs to somebody else.
         if !node.path(path).is_symlink() {
@@ -122,9 +123,12 @@ impl Leftovers {
     }
 }
 
-/// Removes what is left of a node but its directory; tells what.
+/// Removes what is left of a node; tells what.
 pub(super) fn clean(node: &Node, request: &Request, deadline: Deadline) -> anyhow::Result<Vec<String>> {
     let found = find(node, &request.name, &request.addresses)?;
+    if let Some((path, _)) = &found.directory {
+        std::fs::remove_dir_all(node.path(path)).with_context(|| format!("cannot remove {path:?}"))?;
+    }
     if let Some(path) = &found.nonce {
         node.remove(path)?;
     }
@@ -143,7 +147,7 @@ pub(super) fn clean(node: &Node, request: &Request, deadline: Deadline) -> anyho
         }
         drop(lock);
     }
-    Ok(found.nonce.iter().cloned().chain(found.edits.into_iter().map(|edit| edit.path)).collect())
+    Ok(found.paths().into_iter().map(str::to_owned).collect())
 }
 
 fn write(node: &Node, edit: &Edit) -> anyhow::Result<()> {

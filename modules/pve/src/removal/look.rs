@@ -60,8 +60,12 @@ pub fn look(node: &Node, request: &Request) -> anyhow::Result<Sight> {
     let is_online = standing.online.contains(name);
     let mut addresses = request.addresses.clone();
     addresses.extend(listed.iter().flat_map(|listed| listed.links.values().cloned()));
-    let of_others: Vec<&String> =
-        standing.nodes.iter().filter(|other| other.name != *name).flat_map(|other| other.links.values()).collect();
+    let of_others: Vec<&String> = standing
+        .nodes
+        .iter()
+        .filter(|other| other.name != *name)
+        .flat_map(|other| other.links.values())
+        .collect();
     addresses.retain(|address| !of_others.contains(&address));
     addresses.sort();
     addresses.dedup();
@@ -123,7 +127,11 @@ fn replication_to(text: &str, name: &str) -> Vec<String> {
         match line.strip_prefix([' ', '\t']) {
             None => job = line.split_once(": ").map_or("", |(_, id)| id.trim()),
             Some(property) => {
-                if property.trim().split_once(' ').is_some_and(|(key, value)| key == "target" && value.trim() == name) {
+                if property
+                    .trim()
+                    .split_once(' ')
+                    .is_some_and(|(key, value)| key == "target" && value.trim() == name)
+                {
                     jobs.push(job.to_owned());
                 }
             }

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::{Request, Sight};
+use crate::sentence::fill;
 
 /// Ids that a caller may ignore.
 pub const IGNORABLE: [&str; 2] = ["node-answers", "replication"];
@@ -37,36 +38,35 @@ pub fn refusals(sight: &Sight, request: &Request) -> Vec<Fault> {
         ha_placed(sight, request),
         ha_armed(sight, request),
         replication(sight, request),
-        qdevice(sight),
-        pending(sight),
+        qdevice(sight, request),
+        pending(sight, request),
     ];
     let is_ignored =
         |fault: &Fault| IGNORABLE.contains(&fault.id) && request.ignore.iter().any(|id| id == fault.id);
     all.into_iter().flatten().filter(|fault| !is_ignored(fault)).collect()
 }
 
-fn fault(id: &'static str, text: String) -> Option<Fault> {
-    Some(Fault { id, text })
+/// `$0` is the node.
+fn fault(id: &'static str, text: &str, request: &Request, values: &[&str]) -> Option<Fault> {
+    let values = [&[request.name.as_str()], values].concat();
+    Some(Fault { id, text: fill(text, &values) })
 }
 
 fn own_node(request: &Request) -> Option<Fault> {
-    let name = &request.name;
-    (*name == request.own_name).then_some(())?;
-    fault("own-node", format!("node {name:?} can't take itself off the list: ask another member"))
+    (request.name == request.own_name).then_some(())?;
+    fault("own-node", "node \"$0\" can't take itself off the list: ask another member", request, &[])
 }
 
 fn guests(sight: &Sight, request: &Request) -> Option<Fault> {
     let unnamed = sight.guests.iter().filter(|vmid| !request.guests.contains(vmid));
     let unnamed: Vec<String> = unnamed.map(u32::to_string).collect();
     (!unnamed.is_empty()).then_some(())?;
-    let (name, ids) = (&request.name, unnamed.join(", "));
     fault(
         "guests",
-        format!(
-            "node {name:?} has guests ({ids}): migrate them; where the node is lost, move their configuration to another \
-             node (/etc/pve/nodes/{name}/qemu-server or lxc), or name them in guests to have it go with the node (a copy \
-             is kept)"
-        ),
+        "node \"$0\" has guests ($1): migrate them; where the node is lost, move their configuration to another node \
+         (/etc/pve/nodes/$0/qemu-server or lxc), or name them in guests to have it go with the node (a copy is kept)",
+        request,
+        &[&unnamed.join(", ")],
     )
 }
 
@@ -76,12 +76,10 @@ fn no_quorum(sight: &Sight, request: &Request) -> Option<Fault> {
     let (expected, online) = sight.standing.votes();
     fault(
         "no-quorum",
-        format!(
-            "the cluster has {online} of {expected} votes, no quorum, and this node can't tell whether it is the last one or \
-             cut off: bring the other members up, or be sure that they are off and run \"pvecm expected {online}\" and \
-             \"pvecm delnode {}\" here",
-            request.name
-        ),
+        "the cluster has $1 of $2 votes, no quorum, and this node can't tell whether it is the last one or cut off: bring the \
+         other members up, or be sure that they are off and run \"pvecm expected $1\" and \"pvecm delnode $0\" here",
+        request,
+        &[&online.to_string(), &expected.to_string()],
     )
 }
 
@@ -93,30 +91,27 @@ fn forecast(sight: &Sight, request: &Request) -> Option<Fault> {
     (sight.standing.is_quorate && rest < needed).then_some(())?;
     fault(
         "quorum-forecast",
-        format!(
-            "without {:?} {rest} of {expected} votes would be left and {needed} are needed, so /etc/pve could not be written \
-             any more: bring the other members up first; of a cluster of two, take the whole apart and go on with one node, \
-             or switch the other off for good and, being sure of it, run \"pvecm expected {rest}\" and \"pvecm delnode {}\" \
-             here",
-            request.name, request.name
-        ),
+        "without \"$0\" $1 of $2 votes would be left and $3 are needed, so /etc/pve could not be written any more: bring the \
+         other members up first; of a cluster of two, take the whole apart and go on with one node, or switch the other off \
+         for good and, being sure of it, run \"pvecm expected $1\" and \"pvecm delnode $0\" here",
+        request,
+        &[&rest.to_string(), &expected.to_string(), &needed.to_string()],
     )
 }
 
 fn online(sight: &Sight, request: &Request) -> Option<Fault> {
     sight.listed.as_ref()?;
-    let name = &request.name;
-    let what = match (sight.standing.online.contains(name), sight.connected.as_slice()) {
-        (true, _) => "is online".to_owned(),
-        (false, []) => return None,
-        (false, links) => format!("is no member now, but its corosync answers on link {links:?}"),
+    let what = match (sight.standing.online.contains(&request.name), sight.connected.is_empty()) {
+        (true, _) => "is online",
+        (false, true) => return None,
+        (false, false) => "is no member now, but its corosync answers on a link",
     };
     fault(
         "node-online",
-        format!(
-            "node {name:?} {what}: taking it off the list now would stop its corosync and leave it to come back; separate it \
-             with pve_cluster_reset (scope=leaving) or switch it off"
-        ),
+        "node \"$0\" $1: taking it off the list now would stop its corosync and leave it to come back; separate it with \
+         pve_cluster_reset (scope=leaving) or switch it off",
+        request,
+        &[what],
     )
 }
 
@@ -124,12 +119,10 @@ fn answers(sight: &Sight, request: &Request) -> Option<Fault> {
     (!sight.answers.is_empty()).then_some(())?;
     fault(
         "node-answers",
-        format!(
-            "a machine answers at {} of {:?}, so the node is not off: switch it off, or show over its own connection that it \
-             is in no cluster (proven_stopped)",
-            sight.answers.join(", "),
-            request.name
-        ),
+        "a machine answers at $1 of \"$0\", so the node is not off: switch it off, or show over its own connection that it is \
+         in no cluster (proven_stopped)",
+        request,
+        &[&sight.answers.join(", ")],
     )
 }
 
@@ -137,12 +130,10 @@ fn ha_placed(sight: &Sight, request: &Request) -> Option<Fault> {
     (!sight.ha_placed.is_empty()).then_some(())?;
     fault(
         "ha-resources",
-        format!(
-            "high availability has {} on node {:?}: wait until they are recovered elsewhere, migrate them, or remove them \
-             with ha-manager; until then they may be running there",
-            sight.ha_placed.join(", "),
-            request.name
-        ),
+        "high availability has $1 on node \"$0\": wait until they are recovered elsewhere, migrate them, or remove them with \
+         ha-manager; until then they may be running there",
+        request,
+        &[&sight.ha_placed.join(", ")],
     )
 }
 
@@ -150,11 +141,10 @@ fn ha_armed(sight: &Sight, request: &Request) -> Option<Fault> {
     (sight.is_ha_armed && !request.is_proven_stopped).then_some(())?;
     fault(
         "ha-active",
-        format!(
-            "the local resource manager of node {:?} was active when last heard of, and the HA manager has not fenced the node \
-             yet: wait until \"ha-manager status\" shows it as unknown, or separate the node over its own connection",
-            request.name
-        ),
+        "the local resource manager of node \"$0\" was active when last heard of, and the HA manager has not fenced the node \
+         yet: wait until \"ha-manager status\" shows it as unknown, or separate the node over its own connection",
+        request,
+        &[],
     )
 }
 
@@ -162,33 +152,32 @@ fn replication(sight: &Sight, request: &Request) -> Option<Fault> {
     (sight.listed.is_some() && !sight.replication.is_empty()).then_some(())?;
     fault(
         "replication",
-        format!(
-            "guests are replicated to node {:?} by {}: remove these jobs (pvesr delete), or ignore this to have them fail from \
-             now on",
-            request.name,
-            sight.replication.join(", ")
-        ),
+        "guests are replicated to node \"$0\" by $1: remove these jobs (pvesr delete), or ignore this to have them fail from \
+         now on",
+        request,
+        &[&sight.replication.join(", ")],
     )
 }
 
-fn qdevice(sight: &Sight) -> Option<Fault> {
+fn qdevice(sight: &Sight, request: &Request) -> Option<Fault> {
     (sight.listed.is_some() && sight.standing.has_qdevice).then_some(())?;
     fault(
         "qdevice",
-        "a quorum device is configured: remove it (pvecm qdevice remove), remove the node, add it again".to_owned(),
+        "a quorum device is configured: remove it (pvecm qdevice remove), remove the node, add it again",
+        request,
+        &[],
     )
 }
 
 /// A node that starts with a corosync.conf older than the cluster's hangs: nothing is changed while one may.
-fn pending(sight: &Sight) -> Option<Fault> {
+fn pending(sight: &Sight, request: &Request) -> Option<Fault> {
     (!sight.pending.is_empty()).then_some(())?;
     fault(
         "pending-admission",
-        format!(
-            "{} listed, never online and not proven to be stopped: a change of the list now could leave it hanging with an \
-             older one; complete its join or take it off the list first",
-            sight.pending.join(", ")
-        ),
+        "$1 listed, never online and not proven to be stopped: a change of the list now could leave it hanging with an older \
+         one; complete its join or take it off the list first",
+        request,
+        &[&sight.pending.join(", ")],
     )
 }
 

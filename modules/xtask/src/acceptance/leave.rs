@@ -55,7 +55,11 @@ pub fn remove(scene: &Scene<'_>) -> Result<()> {
     scene.lab.start(gone)?;
     await_members(scene, first, 3)?;
     let run = scene.play("remove.yml", "came-back").args(["-e", "pve_remove=pve4"]).succeed()?;
-    same("what changed", &vec!["pve4: sddc.pve.leave : Separate the node over its own connection".to_owned()], &run.changed)?;
+    same(
+        "what changed",
+        &vec!["pve4: sddc.pve.leave : Separate the node over its own connection".to_owned()],
+        &run.changed,
+    )?;
     scene.site("join-again", &[])?;
     scene.healthy(&nodes)
 }
@@ -137,15 +141,42 @@ fn online(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
 /// What is refused though it is off.
 fn offline(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     let first = nodes[0];
-    let manager = r#"{"node_status":{"pve4":"unknown"},"service_status":{"vm:100":{"node":"pve4","state":"fence"}}}"#;
+    let manager =
+        r#"{"node_status":{"pve4":"unknown"},"service_status":{"vm:100":{"node":"pve4","state":"fence"}}}"#;
     let address = nodes[3].address(LINKS[0]).replace(".14", ".15");
     let second = nodes[3].address(LINKS[1]).replace(".14", ".15");
-    let pending = format!("pvesh create /cluster/config/nodes/pve5 --link0 {address} --link1 {second} --apiversion 1");
+    let pending =
+        format!("pvesh create /cluster/config/nodes/pve5 --link0 {address} --link1 {second} --apiversion 1");
     let cases: [(&str, &str, &str, String, String); 5] = [
-        ("guests", "104", "{}", "echo memory: 512 >/etc/pve/nodes/pve4/qemu-server/104.conf".into(), "rm /etc/pve/nodes/pve4/qemu-server/104.conf".into()),
-        ("ha-active", "active", "{}", "cd /etc/pve/nodes/pve4; cp lrm_status /root/lrm; echo '{\"state\":\"active\"}' >lrm_status".into(), "cp /root/lrm /etc/pve/nodes/pve4/lrm_status".into()),
-        ("ha-resources", "vm:100", "{}", format!("echo '{manager}' >/etc/pve/ha/manager_status"), "rm /etc/pve/ha/manager_status".into()),
-        ("replication", "100-0", "{}", "printf 'local: 100-0\\n\\ttarget pve4\\n' >/etc/pve/replication.cfg".into(), "rm /etc/pve/replication.cfg".into()),
+        (
+            "guests",
+            "104",
+            "{}",
+            "echo memory: 512 >/etc/pve/nodes/pve4/qemu-server/104.conf".into(),
+            "rm /etc/pve/nodes/pve4/qemu-server/104.conf".into(),
+        ),
+        (
+            "ha-active",
+            "active",
+            "{}",
+            "cd /etc/pve/nodes/pve4; cp lrm_status /root/lrm; echo '{\"state\":\"active\"}' >lrm_status"
+                .into(),
+            "cp /root/lrm /etc/pve/nodes/pve4/lrm_status".into(),
+        ),
+        (
+            "ha-resources",
+            "vm:100",
+            "{}",
+            format!("echo '{manager}' >/etc/pve/ha/manager_status"),
+            "rm /etc/pve/ha/manager_status".into(),
+        ),
+        (
+            "replication",
+            "100-0",
+            "{}",
+            "printf 'local: 100-0\\n\\ttarget pve4\\n' >/etc/pve/replication.cfg".into(),
+            "rm /etc/pve/replication.cfg".into(),
+        ),
         ("pending-admission", "pve5", "{}", pending, "pvecm delnode pve5; rm -r /etc/pve/nodes/pve5".into()),
     ];
     for (id, word, args, make, take_back) in cases {
@@ -182,7 +213,10 @@ fn struck(scene: &Scene<'_>, member: Node) -> Result<()> {
 
 /// Files that name a node or an address of it, but pmxcfs's own, the names that node_prepare keeps, and logs.
 fn traces(scene: &Scene<'_>, on: Node, of: Node) -> Result<String> {
-    let words: String = [LINKS[0], LINKS[1]].iter().map(|link| format!(" -e {}", of.address(*link).replace('.', "\\."))).collect();
+    let words: String = [LINKS[0], LINKS[1]]
+        .iter()
+        .map(|link| format!(" -e {}", of.address(*link).replace('.', "\\.")))
+        .collect();
     scene.sh(
         on,
         &format!(
@@ -204,7 +238,8 @@ fn removed(scene: &Scene<'_>, staying: &[Node], gone: Node) -> Result<()> {
         for other in staying {
             ensure!(keys.contains(&format!("root@{other}")), "the key of {other} is gone on {node}");
         }
-        let unended = scene.sh(*node, "cat /var/lib/sddc-pve/operations/*.json | grep -c '\"state\":\"running\"' || true")?;
+        let unended = scene
+            .sh(*node, "cat /var/lib/sddc-pve/operations/*.json | grep -c '\"state\":\"running\"' || true")?;
         ensure!(unended.trim() == "0", "an operation is left unended on {node}");
         let votes = scene.sh(*node, "corosync-quorumtool -s | grep 'Expected votes'")?;
         ensure!(votes.trim().ends_with('3'), "{node}: {votes}");
@@ -215,12 +250,16 @@ fn removed(scene: &Scene<'_>, staying: &[Node], gone: Node) -> Result<()> {
 
 /// The copy has all that went, for root only; the trail has both attempts.
 fn kept(scene: &Scene<'_>, member: Node) -> Result<()> {
-    let copies = scene.sh(member, "cd /var/lib/sddc-pve/removed && stat -c '%a %U %n' *.tar.gz && tar tzf *.tar.gz")?;
+    let copies = scene
+        .sh(member, "cd /var/lib/sddc-pve/removed && stat -c '%a %U %n' *.tar.gz && tar tzf *.tar.gz")?;
     ensure!(copies.starts_with("600 root "), "the copy is open: {copies}");
     for file in ["etc/pve/nodes/pve4/pve-ssl.key", "etc/pve/nodes/pve4/pve-ssl.pem"] {
         ensure!(copies.contains(file), "{file} is not in the copy: {copies}");
     }
     let audit = scene.sh(member, "grep '\"operation\":\"remove\"' /var/log/pve-cluster-audit.jsonl")?;
-    ensure!(audit.contains("\"refused\"") && audit.contains("\"succeeded\""), "the trail does not tell: {audit}");
+    ensure!(
+        audit.contains("\"refused\"") && audit.contains("\"succeeded\""),
+        "the trail does not tell: {audit}"
+    );
     Ok(())
 }

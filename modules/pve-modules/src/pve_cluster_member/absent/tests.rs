@@ -22,7 +22,12 @@ fn member() -> Fake {
     for name in ["pve2", "pve3"] {
         fake.write(&format!("/etc/pve/nodes/{name}/pve-ssl.pem"), "certificate");
     }
-    fake.write(KEYS, format!("ssh-rsa AAAA2 root@pve2\nssh-rsa AAAA3 root@pve3\nssh-rsa AAAA root@pve31\n{CONTROLLER_KEY}\n"));
+    fake.write(
+        KEYS,
+        format!(
+            "ssh-rsa AAAA2 root@pve2\nssh-rsa AAAA3 root@pve3\nssh-rsa AAAA root@pve31\n{CONTROLLER_KEY}\n"
+        ),
+    );
     fake.write("/etc/pve/priv/known_hosts", "pve2 ssh-rsa B\n10.88.0.13 ssh-rsa C\npve31,pve3 ssh-rsa C\n");
     fake.write("/root/.ssh/known_hosts", "pve3 ssh-ed25519 C\n10.88.0.131 ssh-rsa D\n");
     fake.write("/etc/pve/ha/rules.cfg", RULES);
@@ -43,7 +48,10 @@ fn assert_gone(fake: &Fake) {
     let machine = fake.machine();
     assert!(!machine.read("/etc/pve/corosync.conf").contains("pve3"));
     assert!(!machine.path("/etc/pve/nodes/pve3").exists());
-    assert_eq!(machine.read(KEYS), format!("ssh-rsa AAAA2 root@pve2\nssh-rsa AAAA root@pve31\n{CONTROLLER_KEY}\n"));
+    assert_eq!(
+        machine.read(KEYS),
+        format!("ssh-rsa AAAA2 root@pve2\nssh-rsa AAAA root@pve31\n{CONTROLLER_KEY}\n")
+    );
     assert_eq!(machine.read("/etc/pve/priv/known_hosts"), "pve2 ssh-rsa B\npve31 ssh-rsa C\n");
     assert_eq!(machine.read("/root/.ssh/known_hosts"), "10.88.0.131 ssh-rsa D\n");
     assert_eq!(machine.read("/etc/pve/ha/rules.cfg"), RULES.replace("pve1:2,pve3", "pve1:2"));
@@ -73,7 +81,13 @@ fn check_mode_shows_what_would_go_and_touches_nothing() {
     let outcome = super::super::run(&fake.node(), &checked(invocation(&MODULE, args()), true)).unwrap();
     assert!(outcome.changed);
     let shown: Vec<&str> = outcome.diff.iter().map(|diff| diff.before_header.as_deref().unwrap()).collect();
-    for path in ["/etc/pve/corosync.conf", "/etc/pve/nodes/pve3", KEYS, "/etc/pve/ha/rules.cfg", "/root/.ssh/known_hosts"] {
+    for path in [
+        "/etc/pve/corosync.conf",
+        "/etc/pve/nodes/pve3",
+        KEYS,
+        "/etc/pve/ha/rules.cfg",
+        "/root/.ssh/known_hosts",
+    ] {
         assert!(shown.contains(&path), "{path}: {shown:?}");
     }
     assert!(!outcome.diff[0].after.as_ref().unwrap().as_str().unwrap().contains("pve3"));

@@ -70,7 +70,11 @@ fn named_guests_may_go_and_proof_disarms_high_availability() {
     let named = Request { guests: vec![100], is_proven_stopped: true, ..request() };
     let faults = refusals(&sight, &named);
     assert_eq!(faults.len(), 1, "{faults:?}");
-    assert!(faults[0].to_string().starts_with("[guests] node \"pve4\" has guests (101): migrate them"), "{}", faults[0]);
+    assert!(
+        faults[0].to_string().starts_with("[guests] node \"pve4\" has guests (101): migrate them"),
+        "{}",
+        faults[0]
+    );
     sight.ha_placed = vec!["vm:100".into()];
     let all = Request { guests: vec![100, 101], ..named };
     assert_eq!(ids(&sight, &all), ["ha-resources"]);
