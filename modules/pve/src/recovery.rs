@@ -113,7 +113,9 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
 
     let sees = online(truth);
     if has_quorum {
-        let other = members.iter().find(|(facts, _)| is_quorate(facts) && online(facts) != sees);
+        // Facts of different moments may differ in a member; two parts have none in common.
+        let is_apart = |facts: &NodeFacts| !online(facts).iter().any(|id| sees.contains(id));
+        let other = members.iter().find(|(facts, _)| is_quorate(facts) && is_apart(facts));
         if let Some((other, _)) = other {
             seen.add(
                 Action::Person,

@@ -36,6 +36,18 @@ fn call(fake: &Fake, newest: &str, apply: bool) -> Map<String, Value> {
     fields(run(&fake.node(), &invocation(&MODULE, args(fake, newest, apply))))
 }
 
+/// Once it starts with the cluster's configuration, corosync finds the others.
+fn finds_the_others(fake: &Fake) {
+    fake.on(|machine, cmd| {
+        let conf = machine.read(LOCAL);
+        if cmd.line().starts_with("systemctl start corosync") && conf.contains("config_version: 4") {
+            machine.write("/etc/pve/corosync.conf", &conf);
+            machine.online = None;
+        }
+        None
+    });
+}
+
 #[test]
 fn without_apply_it_only_tells_and_check_mode_foretells() {
     let (fake, newest) = stuck();
@@ -58,16 +70,7 @@ fn without_apply_it_only_tells_and_check_mode_foretells() {
 #[test]
 fn the_clusters_configuration_is_taken_and_a_second_run_finds_nothing() {
     let (fake, newest) = stuck();
-    // Once it starts with the cluster's configuration, corosync finds the others.
-    fake.on(|machine, cmd| {
-        if cmd.line() == "systemctl start corosync" {
-            let conf = machine.read(LOCAL);
-            assert!(conf.contains("config_version: 4"), "{conf}");
-            machine.write("/etc/pve/corosync.conf", &conf);
-            machine.online = None;
-        }
-        None
-    });
+    finds_the_others(&fake);
     let first = call(&fake, &newest, true);
     assert_eq!(first["changed"], true, "{first:?}");
     assert_eq!(
@@ -83,9 +86,9 @@ fn the_clusters_configuration_is_taken_and_a_second_run_finds_nothing() {
 fn killed_at_any_program_the_next_run_mends_it() {
     for number in 1.. {
         let (fake, newest) = stuck();
+        finds_the_others(&fake);
         let module = |node: &Node| run(node, &invocation(&MODULE, args(&fake, &newest, true)));
         let is_over = killed_at(&fake, number, module).is_some();
-        fake.machine().online = None;
         call(&fake, &newest, true);
         assert!(fake.machine().is_active("corosync.service"), "killed at program {number}");
         assert_eq!(fake.machine().read(LOCAL), newest, "killed at program {number}");

@@ -317,7 +317,10 @@ impl Machine {
         }
         let quorum = self.quorum();
         let shared = self.read("/etc/pve/corosync.conf");
-        if !shared.is_empty() && quorum.as_ref().is_none_or(|quorum| quorum.quorate) {
+        // A local file that is newer stays (pve-cluster `src/pmxcfs/dcdb.c`).
+        let version = |text: &str| CorosyncConf::parse(text).ok().and_then(|conf| conf.config_version());
+        let is_newer = version(&self.read("/etc/corosync/corosync.conf")) > version(&shared);
+        if !shared.is_empty() && !is_newer && quorum.as_ref().is_none_or(|quorum| quorum.quorate) {
             self.write("/etc/corosync/corosync.conf", &shared);
         }
         let conf = CorosyncConf::parse(&shared).ok().filter(|_| !shared.is_empty());

@@ -83,7 +83,7 @@ fn named_guests_may_go_and_proof_disarms_high_availability() {
 #[test]
 fn a_member_can_not_remove_itself() {
     let own = Request { name: "pve1".into(), ..request() };
-    assert_eq!(ids(&sight(), &own), ["own-node"]);
+    assert_eq!(ids(&sight(), &own), ["own-node", "node-online"]);
 }
 
 #[test]
