@@ -185,9 +185,9 @@ diagnoses:
     id:
       description:
         - >-
-          V(unreachable), V(unfinished-operation), V(broken-configuration), V(other-cluster), V(address-not-local),
-          V(remnants), V(two-quorate-parts), V(no-quorum), V(duplicate-nodeid), V(removed), V(half-member),
-          V(older-configuration), V(service-down), V(cut-off) or V(incomplete-member).
+          V(unreachable), V(unknown-node), V(unfinished-operation), V(broken-configuration), V(other-cluster),
+          V(address-not-local), V(remnants), V(two-quorate-parts), V(no-quorum), V(duplicate-nodeid), V(removed),
+          V(half-member), V(older-configuration), V(service-down), V(cut-off) or V(incomplete-member).
       returned: always
       type: str
     node:

@@ -144,6 +144,20 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
             );
         }
     }
+    let is_strange = |listed: &&ClusterNode| {
+        !sees.contains(&listed.nodeid) && !nodes.iter().any(|node| node.name == listed.name)
+    };
+    for listed in conf.nodes.iter().filter(is_strange) {
+        seen.add(
+            Action::Person,
+            "unknown-node",
+            [
+                "the cluster lists it, it is not online, and it is not in the inventory",
+                "bring it up and put it into the inventory, or playbooks/remove.yml -e pve_remove=$0",
+            ],
+            &[&listed.name],
+        );
+    }
     for facts in &known {
         match conf.nodes.iter().find(|listed| listed.name == facts.node) {
             Some(listed) => listed_node(&mut seen, facts, conf, sees.contains(&listed.nodeid), is_certain),

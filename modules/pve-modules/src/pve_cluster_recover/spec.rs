@@ -48,7 +48,7 @@ const TABLE: Spec = Spec {
                 Ret::new(
                     "id",
                     Kind::Str,
-                    &["V(unreachable), V(unfinished-operation), V(broken-configuration), V(other-cluster), \
+                    &["V(unreachable), V(unknown-node), V(unfinished-operation), V(broken-configuration), V(other-cluster), \
                        V(address-not-local), V(remnants), V(two-quorate-parts), V(no-quorum), V(duplicate-nodeid), \
                        V(removed), V(half-member), V(older-configuration), V(service-down), V(cut-off) or \
                        V(incomplete-member)."],

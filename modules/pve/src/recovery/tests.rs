@@ -69,6 +69,7 @@ fn one_down_one_removed_one_installed_anew() {
     let two = ["pve1", "pve2"];
     let here = || two.iter().map(|name| member(name, &text, &two)).collect::<Vec<_>>();
     assert_eq!(found(here(), &["pve3"]), [is("unreachable", "pve3", Action::Person)]);
+    assert_eq!(found(here(), &[]), [is("unknown-node", "pve3", Action::Person)]);
     let mut anew = here();
     anew.push(fresh("pve3"));
     assert_eq!(found(anew, &[]), [is("half-member", "pve3", Action::Withdraw)]);
@@ -116,7 +117,7 @@ fn without_quorum_the_newest_configuration_counts_only_when_no_node_is_silent() 
 fn a_partition_is_told_and_left_to_a_person() {
     let text = golden::file_in(THREE);
     let facts =
-        vec![member("pve1", &text, &["pve2"]), member("pve2", &text, &["pve1"]), member("pve3", &text, &[])];
+        [member("pve1", &text, &["pve2"]), member("pve2", &text, &["pve1"]), member("pve3", &text, &[])];
     let mut cut = facts[2].clone();
     cut.links[0].peers.iter_mut().for_each(|peer| peer.connected = false);
     assert_eq!(

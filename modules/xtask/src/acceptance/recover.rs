@@ -20,12 +20,12 @@ pub fn all(scene: &Scene<'_>) -> Result<()> {
         !healthy.output.contains("by hand") && !healthy.output.contains("safe to apply"),
         "a healthy cluster is ill"
     );
-    services(scene, &nodes)?;
-    older(scene, &nodes)?;
     killed(scene, &nodes)?;
     no_quorum(scene, &nodes)?;
     partition(scene, &nodes)?;
     removed(scene, &nodes)?;
+    services(scene, &nodes)?;
+    older(scene, &nodes)?;
     half(scene, &nodes)
 }
 

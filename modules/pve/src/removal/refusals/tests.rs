@@ -33,7 +33,8 @@ fn ids(sight: &Sight, request: &Request) -> Vec<&'static str> {
 #[test]
 fn each_reason_has_its_id_and_only_two_may_be_ignored() {
     assert!(ids(&sight(), &request()).is_empty());
-    let cases: [(&str, fn(&mut Sight)); 9] = [
+    type Change = fn(&mut Sight);
+    let cases: [(&str, Change); 9] = [
         ("guests", |sight| sight.guests = vec![100]),
         ("no-quorum", |sight| sight.standing.is_quorate = false),
         ("node-online", |sight| sight.connected = vec![1]),
