@@ -2,6 +2,7 @@
 //! and up to so many more. What the lab has in place of a kernel's delays; nothing of PVE.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -35,18 +36,19 @@ fn relay(listen: SocketAddr, target: SocketAddr, lateness: Lateness) -> io::Resu
     let mut buffer = vec![0; LONGEST];
     loop {
         let (length, client) = own.recv_from(&mut buffer)?;
-        if !ways.contains_key(&client) {
-            let way = UdpSocket::bind(SocketAddr::new(
-                if target.is_ipv6() { [0; 16].into() } else { [0; 4].into() },
-                0,
-            ))?;
-            way.connect(target)?;
-            let (back, to_client) = (way.try_clone()?, own.clone());
-            thread::spawn(move || return_late(&back, &to_client, client, lateness));
-            ways.insert(client, way);
-        }
+        let way = match ways.entry(client) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let any = if target.is_ipv6() { [0; 16].into() } else { [0; 4].into() };
+                let way = UdpSocket::bind(SocketAddr::new(any, 0))?;
+                way.connect(target)?;
+                let (back, to_client) = (way.try_clone()?, own.clone());
+                thread::spawn(move || return_late(&back, &to_client, client, lateness));
+                place.insert(way)
+            }
+        };
         // A target that refuses is the client's own affair.
-        let _ = ways[&client].send(&buffer[..length]);
+        let _ = way.send(&buffer[..length]);
     }
 }
 
