@@ -312,9 +312,18 @@ pub fn equal(first: &Map<String, Value>, second: &Map<String, Value>) -> Result<
 
 /// A result without what no two runs have in common.
 pub fn settled(value: &Value) -> Value {
-    // A key for a join is made anew for each.
-    const PASSING: [&str; 8] =
-        ["elapsed", "looks", "ansible_job_id", "results_file", "started", "finished", "start", "public_key"];
+    // A key for a join or for a probe is made anew for each.
+    const PASSING: [&str; 9] = [
+        "elapsed",
+        "looks",
+        "ansible_job_id",
+        "results_file",
+        "started",
+        "finished",
+        "start",
+        "public_key",
+        "probe_key",
+    ];
     match value {
         Value::Object(map) => Value::Object(
             map.iter()
