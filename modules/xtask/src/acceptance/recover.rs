@@ -88,7 +88,7 @@ fn older(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
 /// An operation that was cut off, holding the cluster's lock.
 fn killed(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     let member = nodes[0];
-    let strike = "timeout 60 sh -c 'until grep -l running /var/lib/sddc-pve/operations/*.json | xargs -r grep -l \"admit pve7\"; do sleep 0.02; done'; \
+    let strike = "timeout 60 sh -c 'until grep -l running /var/lib/sddc-pve/operations/*.json | xargs -r grep -l \"admit pve7\" | grep -q .; do sleep 0.02; done'; \
                   systemctl kill --signal=KILL sddc-pve-operation.service";
     let newcomer = json!({ "name": "pve7", "public_key": "{{ request.join_request.public_key }}",
         "links": [{ "number": 0, "address": nodes[2].address(LINKS[0]).replace(".13", ".17") },
