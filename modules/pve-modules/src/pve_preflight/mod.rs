@@ -120,7 +120,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "node \"pve1\" is not ready: 2 of 49 checks failed",
+                "node \"pve1\" is not ready: 2 of 50 checks failed",
                 "[ERROR bridge-up] there is no vmbr9 (see /etc/network/interfaces, then ifreload -a)",
                 "[ERROR no-remnants] /etc/corosync/authkey: the key of a cluster this node is not in \
              (if the node is to be in no cluster, stop corosync and remove what is named: pvecm(1), \"separate a node \
