@@ -26,9 +26,12 @@ const LLD_TARGET: &str = "x86_64-unknown-linux-gnu";
 ///   nothing calls, the locale is C, and the look ends before any of these.
 /// * The end of a thread frees what its resolver holds, which brings the reading of resolv.conf. Names are asked of
 ///   `getent`, never of the resolver, and a link that has `getaddrinfo` in it fails below.
-/// * `malloc_info` and `malloc_stats` print through stdio; nobody calls them.
+/// * `malloc_info` and `malloc_stats` print through stdio; nobody calls them, nor what a memory checker has libc free at
+///   the end (`__libc_freeres`): translations, locales, converters.
+/// * A panic prints its JSON object and aborts, and the tables for unwinding are left out: what would read them is of no use.
+///   `_Unwind_Backtrace` finds nothing, as it would without the tables.
 const UNREACHED: &[(&[&str], &str)] = &[
-    (&["pthread_getattr_np"], "gtty"),
+    (&["pthread_getattr_np", "_Unwind_Backtrace"], "gtty"),
     (
         &[
             "strcasecmp",
@@ -39,12 +42,36 @@ const UNREACHED: &[(&[&str], &str)] = &[
             "__strncasecmp_l",
             "_nl_find_domain",
             "_nl_find_msg",
+            "_nl_unload_locale",
             "__gconv_open",
+            "__gconv_find_transform",
+            "__gconv_close_transform",
+            "_IO_new_fclose",
         ],
         "abort",
     ),
-    (&["__malloc_info", "__malloc_stats", "malloc_info", "malloc_stats"], "abort"),
+    // A table of functions for wide characters.
+    (&["__wcsmbs_gconv_fcts_c"], "environ"),
+    (&["__malloc_info", "__malloc_stats", "malloc_info", "malloc_stats", "__assert_fail"], "abort"),
     (&["__res_vinit", "__resolv_conf_load"], "abort"),
+    (
+        &[
+            "_Unwind_FindEnclosingFunction",
+            "_Unwind_GetCFA",
+            "_Unwind_GetDataRelBase",
+            "_Unwind_GetIP",
+            "_Unwind_GetIPInfo",
+            "_Unwind_GetLanguageSpecificData",
+            "_Unwind_GetRegionStart",
+            "_Unwind_GetTextRelBase",
+            "_Unwind_Resume",
+            "_Unwind_SetGR",
+            "_Unwind_SetIP",
+            "__gcc_personality_v0",
+            "__pthread_unwind",
+        ],
+        "abort",
+    ),
 ];
 
 /// A built and checked binary.
