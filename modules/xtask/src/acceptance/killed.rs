@@ -120,11 +120,12 @@ fn renew(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     scene.sh(member, &forget).map(drop)
 }
 
-/// What a person does where one member is left without quorum. pmxcfs takes a moment to see the new votes.
+/// What a person does where one member is left without quorum: again until corosync has noticed that the other one is
+/// gone, and pmxcfs the new votes.
 fn delist(scene: &Scene<'_>, member: Node, joiner: Node) -> Result<()> {
     let lines = format!(
-        "pvecm expected 1; grep -q 'name: {joiner}$' /etc/pve/corosync.conf || exit 0; \
-         timeout 60 sh -c 'until pvecm delnode {joiner}; do sleep 0.5; done'"
+        "grep -q 'name: {joiner}$' /etc/pve/corosync.conf || exit 0; \
+         timeout 60 sh -c 'until pvecm expected 1 && pvecm delnode {joiner}; do sleep 0.5; done'"
     );
     scene.sh(member, &lines).map(drop)
 }
