@@ -9,11 +9,13 @@ use super::registry::Registered;
 use super::token;
 use crate::cluster_lock::ClusterLock;
 use crate::node::FileMode;
+use crate::operation::Run;
 use crate::{Deadline, Node};
 
 /// The cluster's file, which root's own is a link to on every member.
 pub const PATH: &str = "/etc/pve/priv/authorized_keys";
 const LOCK: &str = "sddc-pve-authorized-keys";
+const LOCK_TIME: Duration = Duration::from_secs(30);
 const MARK: &str = "sddc-pve-token-";
 /// PVE writes this file too, without a lock of ours: what was written is looked at, and written again.
 const TRIES: u32 = 3;
@@ -25,7 +27,7 @@ pub fn add(node: &Node, token: &Registered, from: &[String], program: &str) -> a
     let command = format!("{program} {} {id}", super::answer::COMMAND);
     let from = if from.is_empty() { String::new() } else { format!(",from=\"{}\"", from.join(",")) };
     let line = format!("restrict,expiry-time=\"{time}\",command=\"{command}\"{from} {public_key} {MARK}{id}");
-    change(node, |lines| {
+    change(node, lock(node)?, |lines| {
         lines.retain(|known| id_of(known) != Some(id));
         lines.push(line.clone());
     })
@@ -36,9 +38,25 @@ pub fn remove(node: &Node, ids: &[String]) -> anyhow::Result<()> {
     if !listed(node)?.iter().any(|id| ids.contains(id)) {
         return Ok(());
     }
-    change(node, |lines| {
-        lines.retain(|line| !id_of(line).is_some_and(|id| ids.iter().any(|other| other == id)))
-    })
+    change(node, lock(node)?, |lines| drop_tokens(lines, ids))
+}
+
+/// The same in an operation, so that a lock which it is killed with is given back.
+pub fn remove_in(run: &mut Run<'_>, ids: &[String]) -> anyhow::Result<()> {
+    if !listed(run.node)?.iter().any(|id| ids.contains(id)) {
+        return Ok(());
+    }
+    let deadline = Deadline::after(run.node, LOCK_TIME);
+    let lock = ClusterLock::take_for(run, LOCK, deadline)?;
+    change(run.node, lock, |lines| drop_tokens(lines, ids))
+}
+
+fn drop_tokens(lines: &mut Vec<String>, ids: &[String]) {
+    lines.retain(|line| !id_of(line).is_some_and(|id| ids.iter().any(|other| other == id)));
+}
+
+fn lock(node: &Node) -> anyhow::Result<ClusterLock<'_>> {
+    ClusterLock::take(node, LOCK, Deadline::after(node, LOCK_TIME))
 }
 
 /// Ids of the tokens that have a line.
@@ -49,7 +67,7 @@ pub fn listed(node: &Node) -> anyhow::Result<Vec<String>> {
 
 /// Removes every line of a node's own key.
 pub fn forget_node(node: &Node, name: &str) -> anyhow::Result<()> {
-    change(node, |lines| lines.retain(|line| !is_of_node(line, name)))
+    change(node, lock(node)?, |lines| lines.retain(|line| !is_of_node(line, name)))
 }
 
 /// Whether a line is the key of root on a node as PVE shares it (PVE/Cluster/Setup.pm, `ssh_merge_keys`): type, key and
@@ -60,8 +78,7 @@ pub fn is_of_node(line: &str, name: &str) -> bool {
         if (algorithm.starts_with("ssh-") || algorithm.starts_with("ecdsa-")) && comment.strip_prefix("root@") == Some(name))
 }
 
-fn change(node: &Node, edit: impl Fn(&mut Vec<String>)) -> anyhow::Result<()> {
-    let lock = ClusterLock::take(node, LOCK, Deadline::after(node, Duration::from_secs(30)))?;
+fn change(node: &Node, lock: ClusterLock<'_>, edit: impl Fn(&mut Vec<String>)) -> anyhow::Result<()> {
     for _ in 0..TRIES {
         let mut lines: Vec<String> =
             node.read(PATH)?.unwrap_or_default().lines().map(str::to_owned).collect();

@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::registry::{self, Registered, Spender, Standing};
 use super::token::{Context, Member, Token};
 use super::{authorized_keys, seconds};
+use crate::operation::Run;
 use crate::pmxcfs::Members;
 use crate::{Cmd, Node, observe, operation, ssh_keys, sshd};
 
@@ -151,6 +152,17 @@ pub fn list(node: &Node) -> anyhow::Result<Vec<Listed>> {
 pub fn revoke(node: &Node, ids: &[String]) -> anyhow::Result<Vec<String>> {
     let authorised = authorized_keys::listed(node)?;
     authorized_keys::remove(node, ids)?;
+    forget(node, ids, &authorised)
+}
+
+/// The same in an operation, so that a lock which it is killed with is given back.
+pub fn revoke_in(run: &mut Run<'_>, ids: &[String]) -> anyhow::Result<Vec<String>> {
+    let authorised = authorized_keys::listed(run.node)?;
+    authorized_keys::remove_in(run, ids)?;
+    forget(run.node, ids, &authorised)
+}
+
+fn forget(node: &Node, ids: &[String], authorised: &[String]) -> anyhow::Result<Vec<String>> {
     let mut revoked = Vec::new();
     for id in ids {
         if registry::forget(node, id)? || authorised.contains(id) {

@@ -118,7 +118,7 @@ fn with_pvecm(run: &mut Run<'_>, request: &Request, how: &SshJoin, api: Api) -> 
     run.step("forget the key", |run| {
         let ids: Vec<String> = how.credential().into_iter().collect();
         // It serves nobody but this node, which needs it no more, and ends by itself.
-        let detail = issue::revoke(run.node, &ids);
+        let detail = issue::revoke_in(run, &ids);
         Ok(((), detail.map_or_else(|error| format!("not yet: {error:#}"), |ids| ids.join(", "))))
     })
 }

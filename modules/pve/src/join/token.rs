@@ -81,7 +81,7 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, how: &TokenJoin, api: Ap
 pub(super) fn forget(run: &mut Run<'_>) -> anyhow::Result<()> {
     let Some(id) = run.marked(ASKED).filter(|id| !id.is_empty()).map(str::to_owned) else { return Ok(()) };
     run.step("forget the spent token", |run| {
-        let forgotten = issue::revoke(run.node, std::slice::from_ref(&id));
+        let forgotten = issue::revoke_in(run, std::slice::from_ref(&id));
         // It is of no more use to anybody but this node, and pruning removes it later.
         let detail = forgotten.map_or_else(|error| format!("not yet: {error:#}"), |ids| ids.join(", "));
         Ok(((), detail))
