@@ -13,7 +13,8 @@ const TRAIL: &str = "/var/log/pve-cluster-audit.jsonl";
 pub fn playbooks(scene: &Scene<'_>) -> Result<()> {
     let nodes = scene.formed(3)?;
     tokens(scene, nodes[0])?;
-    trails(scene, nodes[1])
+    // It has more than one line: created the cluster, admitted, issued.
+    trails(scene, nodes[0])
 }
 
 fn tokens(scene: &Scene<'_>, member: Node) -> Result<()> {
