@@ -44,6 +44,8 @@ done
 
 systemctl enable --quiet pve-lab-boot ssh chrony corosync pve-cluster pvedaemon pveproxy \
     pvestatd pvescheduler pve-ha-lrm pve-ha-crm spiceproxy pve-firewall pve-guests
+# Installed on every node, at work where it is set up: without a device in corosync.conf it could not start.
+systemctl disable --quiet corosync-qdevice corosync-qnetd
 # What has no sense in a container or would reach for a mirror in the middle of a test.
 systemctl mask --quiet getty.target console-getty.service systemd-udevd.service \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer fstrim.timer e2scrub_all.timer
