@@ -16,7 +16,7 @@ use crate::project::Project;
 use crate::{oracle, stage, venv};
 
 const USAGE: &str = "usage: cargo xtask formation [--nodes N,N…] [--write]";
-const SIZES: [u8; 3] = [3, 5, 9];
+const SIZES: [u8; 5] = [3, 5, 9, 17, 33];
 const LINKS: u8 = 2;
 const FILE: &str = "BENCHMARKS.md";
 const MARKS: [&str; 2] = ["<!-- formation:begin -->\n", "<!-- formation:end -->\n"];
@@ -43,6 +43,7 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         let (waves, waves_load) = form(project, nodes, &json!({}))?;
         eprintln!("== {nodes} nodes: {} one by one, {} in waves", seconds(serial), seconds(waves));
         rows.push(Row { nodes, serial, waves, loads: [serial_load, waves_load] });
+        rows.sort_by_key(|row| row.nodes);
         // A machine that is too small for the next size keeps what was measured.
         let table = table(&rows, &conditions()?);
         if is_write {
