@@ -1,8 +1,9 @@
-//! `cargo xtask test`: every layer, one after the other, one line each; and the closing count.
+//! `cargo xtask test`: every layer, one line each as it ends; and the closing count.
 //! Each layer runs as a process of its own (`cargo xtask layer NAME`) with a deadline and its log; this file
 //! knows nothing about what a layer does.
 
 mod collection;
+mod lanes;
 mod layers;
 mod record;
 pub(crate) mod report;
@@ -11,7 +12,8 @@ mod sanity;
 mod tally;
 
 use std::fs::{self, File};
-use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -57,30 +59,13 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         println!("the lab's nodes are made anew, and removed at the end");
     }
     // Only the whole product is long enough to be worth resuming, and only over the same sources.
-    let mut record = if choice.is_full { Some(Record::open(project)?) } else { None };
-    let mut verdicts: Vec<(&str, Verdict)> = Vec::new();
-    for layer in &choice.layers {
-        let lost = layer
-            .needs
-            .iter()
-            .find(|need| verdicts.iter().any(|(name, v)| name == *need && *v != Verdict::Passed));
-        let verdict = if let Some(need) = lost {
-            report(layer, Verdict::Skipped, None, &format!("needs {need}"));
-            Verdict::Skipped
-        } else if let Some(earlier) = record.as_ref().and_then(|record| record.passed(layer.name)) {
-            report(layer, Verdict::Passed, None, &format!("{earlier}, same sources"));
-            Verdict::Passed
-        } else {
-            run_layer(project, layer, &choice, &logs).unwrap_or_else(|error| {
-                report(layer, Verdict::Failed, None, &format!("{error:#}"));
-                Verdict::Failed
-            })
-        };
-        if let (Verdict::Passed, Some(record)) = (verdict, &mut record) {
-            record.add(layer.name)?;
-        }
-        verdicts.push((layer.name, verdict));
-    }
+    let record = Mutex::new(if choice.is_full { Some(Record::open(project)?) } else { None });
+    let mut verdicts = lanes::play(&choice.layers, choice.is_full, |layer, lost| {
+        play(project, layer, lost, &choice, &logs, &record).unwrap_or_else(|error| {
+            report(layer, Verdict::Failed, None, &format!("{error:#}"));
+            Verdict::Failed
+        })
+    });
     if choice.layers.iter().any(|layer| layer.uses_lab) {
         if let Err(error) = crate::lab::run(project, &["down".to_owned()]) {
             println!("the lab could not be taken down: {error:#}");
@@ -103,13 +88,34 @@ pub fn run_one(project: &Project, args: &[String]) -> Result<()> {
     }
 }
 
-fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &std::path::Path) -> Result<Verdict> {
+/// One layer, unless it is known how it ends.
+fn play(
+    project: &Project,
+    layer: &Layer,
+    lost: Option<&str>,
+    choice: &Choice,
+    logs: &Path,
+    record: &Mutex<Option<Record>>,
+) -> Result<Verdict> {
+    let locked = || record.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(need) = lost {
+        report(layer, Verdict::Skipped, None, &format!("needs {need}"));
+        return Ok(Verdict::Skipped);
+    }
+    if let Some(earlier) = locked().as_ref().and_then(|record| record.passed(layer.name)) {
+        report(layer, Verdict::Passed, None, &format!("{earlier}, same sources"));
+        return Ok(Verdict::Passed);
+    }
+    let verdict = run_layer(project, layer, choice, logs)?;
+    if let (Verdict::Passed, Some(record)) = (verdict, locked().as_mut()) {
+        record.add(layer.name)?;
+    }
+    Ok(verdict)
+}
+
+fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &Path) -> Result<Verdict> {
     let path = logs.join(format!("{}.log", layer.name));
     let log = File::create(&path).with_context(|| format!("can't write {}", path.display()))?;
-    if std::io::stdout().is_terminal() {
-        print!("{:14} …\r", layer.name);
-        std::io::stdout().flush()?;
-    }
     let start = Instant::now();
     let deadline = if choice.is_full { layer.deadline * LONGER } else { layer.deadline };
     // Our own executable by way of our process: cargo may replace the file while the layers run.

@@ -7,6 +7,8 @@ use anyhow::{Result, bail};
 
 use crate::command::Cmd;
 
+const APT_LOCK: &str = "/run/lock/sddc-pve-apt.lock";
+
 /// A C linker and libc.a, which a static binary takes in.
 pub fn linker() -> Result<()> {
     need("gcc", "gcc")?;
@@ -66,7 +68,7 @@ pub fn or_install(what: &str, package: &str, is_there: impl Fn() -> bool) -> Res
     }
     eprintln!("{what} is missing: installing the package {package}");
     if !install(package).succeeds() {
-        Cmd::new("apt-get").args(["update", "-qq"]).run()?;
+        apt_get(&["update", "-qq"]).run()?;
         install(package).run()?;
     }
     if !is_there() {
@@ -76,8 +78,13 @@ pub fn or_install(what: &str, package: &str, is_there: impl Fn() -> bool) -> Res
 }
 
 fn install(package: &str) -> Cmd {
-    Cmd::new("apt-get")
-        .args(["install", "-y", "-qq", "--no-install-recommends", package])
+    apt_get(&["install", "-y", "-qq", "--no-install-recommends", package])
+}
+
+/// Layers run beside each other, and apt-get does not wait for its own locks.
+fn apt_get(args: &[&str]) -> Cmd {
+    Cmd::new("flock")
+        .args([&["--timeout", "600", APT_LOCK, "apt-get"], args].concat())
         .env("DEBIAN_FRONTEND", "noninteractive")
 }
 

@@ -1,4 +1,4 @@
-//! The layers of `cargo xtask test`, from the quickest to the longest. Each can be run alone: what it needs
+//! The layers of `cargo xtask test`. Each can be run alone: what it needs
 //! and does not find, it makes.
 
 use std::time::Duration;
@@ -21,7 +21,7 @@ pub struct Layer {
     pub needs: &'static [&'static str],
     /// When its covering selection is stopped.
     pub deadline: Duration,
-    /// Whether it leaves a lab behind.
+    /// Whether its covering selection leaves a lab behind.
     pub uses_lab: bool,
     /// The layer itself; the flag asks for the whole product where there is a covering selection.
     pub run: fn(&Project, bool) -> Result<()>,
@@ -35,18 +35,19 @@ const fn quick(name: &'static str, what: &'static str, run: fn(&Project, bool) -
     Layer { name, what, needs: &[], deadline: minutes(5), uses_lab: false, run }
 }
 
-/// Every layer, in the order of running.
+/// Every layer, in the order of running within its lane (`lanes`).
 pub const LAYERS: &[Layer] = &[
     quick("fmt", "Rust is formatted", fmt),
     quick("tidy", "invariants of ARCHITECTURE.md", |project, _| tidy::run(project, &[])),
-    Layer { deadline: minutes(10), ..quick("clippy", "no warning in any target", clippy) },
-    Layer { deadline: minutes(15), ..quick("unit", "plans, parsers, modules over a fake root", unit) },
+    // The lab's layers begin as soon as these two have passed.
     Layer {
         deadline: minutes(10),
         ..quick("build", "the binary is static and within its budget", build_layer)
     },
-    Layer { deadline: minutes(10), ..quick("docs", "generated files are as the SPECs say", docs_layer) },
     quick("venv", "ansible-core and tools at their pinned versions", |project, _| venv::ensure(project)),
+    Layer { deadline: minutes(10), ..quick("clippy", "no warning in any target", clippy) },
+    Layer { deadline: minutes(15), ..quick("unit", "plans, parsers, modules over a fake root", unit) },
+    Layer { deadline: minutes(10), ..quick("docs", "generated files are as the SPECs say", docs_layer) },
     Layer {
         needs: &["venv"],
         deadline: minutes(10),
