@@ -30,6 +30,12 @@ const LLD_TARGET: &str = "x86_64-unknown-linux-gnu";
 ///   the end (`__libc_freeres`): translations, locales, converters.
 /// * A panic prints its JSON object and aborts, and the tables for unwinding are left out: what would read them is of no use.
 ///   `_Unwind_Backtrace` finds nothing, as it would without the tables.
+/// * Nothing here uses C's files: what is done about them when a program forks, begins a thread or ends, `NOTHING` does as well,
+///   and what malloc would say through them before it aborts is not said. Only `strerror` formats, for an error that libc has no
+///   name of: its text is empty then, and the number stands behind it as always.
+/// * The standard library asks `dlsym` for functions that a static program has or has not; that it finds none is the case it
+///   provides for. Without it nothing loads libraries, so where they are looked for does not matter.
+/// * malloc takes two cores for granted where nobody tells how many there are; threads do without a name in ps.
 const UNREACHED: &[(&[&str], &str)] = &[
     (&["pthread_getattr_np", "_Unwind_Backtrace"], "gtty"),
     (
@@ -50,6 +56,19 @@ const UNREACHED: &[(&[&str], &str)] = &[
         ],
         "abort",
     ),
+    (&["_IO_cleanup", "_IO_enable_locks", "_IO_list_lock", "_IO_list_unlock", "_IO_list_resetlock"], NOTHING),
+    (&["_IO_iter_begin", "_IO_iter_end", "__snprintf", "dlsym"], NOTHING),
+    (&["_dl_init_paths", "__get_nprocs", "pthread_setname_np"], NOTHING),
+    (
+        &["_IO_iter_next", "_IO_iter_file", "_IO_fputs", "fwrite", "fprintf", "__asprintf", "__libc_dlclose"],
+        "abort",
+    ),
+    (
+        &["_nl_load_domain", "_nl_locale_subfreeres", "_nl_finddomain_subfreeres", "_nl_archive_subfreeres"],
+        "abort",
+    ),
+    // A file, which only `fprintf` and `fwrite` would take.
+    (&["stderr"], "environ"),
     // A table of functions for wide characters.
     (&["__wcsmbs_gconv_fcts_c"], "environ"),
     (&["__malloc_info", "__malloc_stats", "malloc_info", "malloc_stats", "__assert_fail"], "abort"),
@@ -73,6 +92,9 @@ const UNREACHED: &[(&[&str], &str)] = &[
         "abort",
     ),
 ];
+
+/// A function of glibc that does nothing and returns 0.
+const NOTHING: &str = "pthread_getconcurrency";
 
 /// A built and checked binary.
 pub struct Binary {
