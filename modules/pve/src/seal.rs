@@ -254,8 +254,8 @@ pub fn parse_public_key(text: &str) -> anyhow::Result<PublicKey> {
 
 /// Destroys this node's join keys.
 pub fn forget_key(node: &Node) -> anyhow::Result<()> {
-    node.remove(LASTING_KEY_PATH)?;
-    node.remove(KEY_PATH).map(|_| ())
+    node.remove_wholly(LASTING_KEY_PATH)?;
+    node.remove_wholly(KEY_PATH).map(|_| ())
 }
 
 fn read_keys(node: &Node) -> anyhow::Result<Vec<KeyFile>> {

@@ -48,7 +48,8 @@ cargo xtask lab COMMAND
 
 Nodes are pve1, pve2, … on 10.88.0.11, … (link 0) and 10.89.0.11, … (link 1); with SDDC_PVE_LAB=1 a second lab
 runs beside them on 10.90.0.11 and 10.91.0.11, and so on to 9. up, add, reset
-and selftest take --emulator FILE in place of building pve-lab. Key, known hosts and inventory are under target/lab.
+and selftest take --emulator FILE in place of building pve-lab. Key, known hosts and inventory are under target/lab,
+with the number behind it where there is one.
 ";
 
 /// The command.

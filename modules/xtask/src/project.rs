@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::lab::layout;
+
 /// The checked-out project.
 pub struct Project {
     root: PathBuf,
@@ -64,9 +66,10 @@ impl Project {
         self.venv().join("bin").join(name)
     }
 
-    /// The lab's state on this machine: key, inventory, known hosts.
+    /// The lab's state on this machine: key, inventory, known hosts. Each numbered lab has its own, so that two may work
+    /// side by side.
     pub fn lab(&self) -> PathBuf {
-        self.target().join("lab")
+        self.target().join(format!("lab{}", layout::number_word()))
     }
 
     /// The inventory of the running lab.

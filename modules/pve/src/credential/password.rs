@@ -41,6 +41,14 @@ struct Kept {
     expires: u64,
 }
 
+impl Kept {
+    /// What stands before our own hash where it is still there: the marks of an account that was locked meanwhile, which
+    /// `passwd --unlock` takes away again.
+    fn lock_before<'a>(&self, now: &'a str) -> Option<&'a str> {
+        now.strip_suffix(self.ours.as_str()).filter(|marks| marks.bytes().all(|mark| mark == b'!'))
+    }
+}
+
 /// A password that is in place.
 pub struct Issued {
     /// Its name.
@@ -84,7 +92,7 @@ pub fn faults(node: &Node) -> anyhow::Result<Vec<String>> {
         );
     }
     if let Some(kept) = kept(node)?
-        && root_hash(node)? == kept.ours
+        && kept.lock_before(&root_hash(node)?).is_some()
     {
         faults.push(format!(
             "temporary password {} is in place until {}, and passwords are not stacked: wait for that join, or revoke it \
@@ -117,7 +125,7 @@ pub fn issue(node: &Node, ttl: u64) -> anyhow::Result<Issued> {
     let kept = Kept { id: id.clone(), old: root_hash(node)?, ours, expires };
     let bytes = Zeroizing::new(serde_json::to_vec(&kept).context("root's entry can't be written down")?);
     // Who ends it comes first, so that a crash at any point leaves no hash that nobody clears away.
-    let placed = install_units(node, expires).and_then(|()| {
+    let placed = install_units(node, expires, ttl).and_then(|()| {
         node.create_private_dir("/var/lib/sddc-pve")?;
         node.write(STATE, &bytes, FileMode::Private)?;
         set_root_hash(node, &kept.old, &kept.ours)
@@ -148,8 +156,9 @@ fn restore_locked(node: &Node) -> anyhow::Result<Restored> {
         None => Restored::Nothing,
         Some(kept) => {
             let now = root_hash(node)?;
-            if now == kept.ours {
-                set_root_hash(node, &kept.ours, &kept.old)?;
+            if let Some(marks) = kept.lock_before(&now) {
+                let old = Zeroizing::new(format!("{marks}{}", kept.old.as_str()));
+                set_root_hash(node, &now, &old)?;
                 Restored::PutBack
             } else if now == kept.old {
                 Restored::Nothing
@@ -160,7 +169,7 @@ fn restore_locked(node: &Node) -> anyhow::Result<Restored> {
     };
     // Whoever was cut off in between has left a copy of every hash.
     node.remove(NEW_SHADOW)?;
-    node.remove(STATE)?;
+    node.remove_wholly(STATE)?;
     remove_units(node)?;
     Ok(restored)
 }
@@ -262,7 +271,7 @@ fn unit(kind: &str) -> String {
     format!("{UNIT_DIR}/{UNIT}.{kind}")
 }
 
-fn install_units(node: &Node, expires: u64) -> anyhow::Result<()> {
+fn install_units(node: &Node, expires: u64, ttl: u64) -> anyhow::Result<()> {
     let program = operation::install(node)?;
     // Tried again, since the lock of passwords may be somebody's at this moment (vipw holds it while one edits).
     let service = format!(
@@ -271,9 +280,10 @@ fn install_units(node: &Node, expires: u64) -> anyhow::Result<()> {
          {COMMAND}\nRestart=on-failure\nRestartSec=15\n\n[Install]\nWantedBy=multi-user.target\n"
     );
     let time = utc(expires).replace('T', " ").replace('Z', " UTC");
+    // Whichever comes first: a clock that is set back does not make it last longer.
     let timer = format!(
-        "[Unit]\nDescription=End of root's temporary password (sddc.pve)\n\n[Timer]\nOnCalendar={time}\nPersistent=true\n\
-         AccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
+        "[Unit]\nDescription=End of root's temporary password (sddc.pve)\n\n[Timer]\nOnCalendar={time}\n\
+         OnActiveSec={ttl}\nPersistent=true\nAccuracySec=1s\n\n[Install]\nWantedBy=timers.target\n"
     );
     node.create_public_dir(UNIT_DIR)?;
     node.write(&unit("service"), service.as_bytes(), FileMode::Public)?;
@@ -291,9 +301,10 @@ fn remove_units(node: &Node) -> anyhow::Result<()> {
     let _ = observe::systemctl(node, &["disable", "--now", &format!("{UNIT}.timer")], TIMEOUT);
     let _ = observe::systemctl(node, &["disable", &format!("{UNIT}.service")], TIMEOUT);
     node.remove(&unit("timer"))?;
-    node.remove(&unit("service"))?;
     // What systemd notes of a persistent timer.
     node.remove(&format!("/var/lib/systemd/timers/stamp-{UNIT}.timer"))?;
+    // Last, since this is what shows that something is left.
+    node.remove(&unit("service"))?;
     observe::systemctl(node, &["daemon-reload"], TIMEOUT)
 }
 

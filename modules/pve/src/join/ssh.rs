@@ -171,7 +171,9 @@ impl Drop for Section<'_> {
 /// Removes what a process that was killed has left of a key.
 pub(super) fn forget_files(node: &Node) -> anyhow::Result<()> {
     let names = node.list(seal::RUNTIME_DIR)?;
-    for name in names.iter().filter(|name| name.starts_with("ssh-") || name.starts_with("token-")) {
+    // Also what was cut off before it had its name.
+    let is_key = |name: &str| name.starts_with("ssh-") || name.starts_with("token-");
+    for name in names.iter().filter(|name| is_key(name.trim_start_matches('.'))) {
         node.remove(&format!("{}/{name}", seal::RUNTIME_DIR))?;
     }
     Ok(())
@@ -233,5 +235,15 @@ mod tests {
         let peer = "10.88.0.11".parse().unwrap();
         Section::write(&node, peer, &[]).unwrap().remove().unwrap();
         assert!(!node.exists(CONFIG));
+    }
+
+    #[test]
+    fn no_key_of_a_process_that_was_killed_stays() {
+        let fake = Fake::standalone("pve2", "10.88.0.12");
+        for name in ["token-7.key", "ssh-7.hosts", ".token-7.key.sddc.7", "operation.lock"] {
+            fake.write(&format!("{}/{name}", seal::RUNTIME_DIR), "");
+        }
+        forget_files(&fake.node()).unwrap();
+        assert_eq!(fake.node().list(seal::RUNTIME_DIR).unwrap(), ["operation.lock"]);
     }
 }

@@ -141,6 +141,20 @@ impl Node {
             Err(error) => Err(error).with_context(|| format!("cannot remove {path:?}")),
         }
     }
+
+    /// The same for a file that holds a secret, with the copies of it that writes which were cut off have left.
+    pub fn remove_wholly(&self, path: &str) -> anyhow::Result<bool> {
+        let (dir, name) = path.rsplit_once('/').unwrap_or_default();
+        for other in self.list(dir)?.iter().filter(|other| other.starts_with(&draft(name))) {
+            self.remove(&format!("{dir}/{other}"))?;
+        }
+        self.remove(path)
+    }
+}
+
+/// How the next content of a file is called until it is in place; the number of the process follows.
+fn draft(name: &str) -> String {
+    format!(".{name}.sddc.")
 }
 
 /// A path through something that is no directory, or below a stopped pmxcfs mount, holds nothing to read.
@@ -151,7 +165,7 @@ fn is_absent(error: &io::Error) -> bool {
 fn replace(target: &Path, content: &[u8], mode: FileMode) -> io::Result<()> {
     let dir = target.parent().unwrap_or(Path::new("/"));
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = dir.join(format!(".{name}.sddc.{}", std::process::id()));
+    let temporary = dir.join(format!("{}{}", draft(&name), std::process::id()));
     let written = write_new(&temporary, content, mode).and_then(|()| fs::rename(&temporary, target));
     if written.is_err() {
         // The first error is the one to report; a leftover temporary file is overwritten by the next try.
@@ -215,6 +229,18 @@ mod tests {
         assert_eq!(error, "cannot read \"/corosync.conf\": it is longer than 32 MiB");
         fs::write(node.path("/corosync.conf"), [0xff, b'x']).unwrap();
         assert_eq!(node.read("/corosync.conf").unwrap().as_deref(), Some("\u{fffd}x"));
+    }
+
+    #[test]
+    fn a_secret_goes_with_what_a_write_that_was_cut_off_left_of_it() {
+        let (_dir, node) = node();
+        for name in ["key", ".key.sddc.1", ".key.sddc.22", ".key2.sddc.1", "key.sddc"] {
+            fs::write(node.path(&format!("/{name}")), b"x").unwrap();
+        }
+        assert!(node.remove_wholly("/key").unwrap());
+        assert_eq!(node.list("/").unwrap(), [".key2.sddc.1", "key.sddc"]);
+        assert!(!node.remove_wholly("/key").unwrap());
+        assert!(!node.remove_wholly("/no/such/key").unwrap());
     }
 
     #[test]

@@ -2,17 +2,19 @@
 //! the member that it joins. One run more makes the node a whole member (or names what a person must do where the member
 //! is alone without quorum), and nothing of the credential is left.
 
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::json;
 
 use super::credentials::{issue, join, links, must, nothing_left};
 use super::passwords::{LEFT, shadow, until};
 use super::play::Run;
 use super::scene::{Scene, same};
-use crate::command::Cmd;
 use crate::lab::{LINKS, Node};
 
 const CLUSTER: &str = "sddc-cluster";
@@ -51,6 +53,18 @@ while True:
 const AHEAD: &str = "rm -f /root/struck; systemd-run --quiet --collect --unit=watch \
     --property=StandardOutput=file:/root/struck python3 /root/watch.py STEP; \
     timeout 20 sh -c 'until systemctl is-active --quiet watch; do sleep 0.1; done'";
+/// The joiner as it was before it ever joined, beside itself: what a join can leave is below these, and /etc/pve is
+/// another file system.
+const KEEP: &str = "systemctl stop pvedaemon pveproxy pve-cluster; mkdir -p /var/tmp/before/var/lib; \
+    cp -ax /etc /root /var/tmp/before; cp -ax /var/lib/pve-cluster /var/lib/corosync /var/tmp/before/var/lib; \
+    systemctl start pve-cluster pvedaemon pveproxy";
+/// Brings it back. What is no state of the node stays: the tools that the controller left, and logs.
+const BRING_BACK: &str = "set -e; systemctl stop pvedaemon pveproxy corosync pve-cluster; cd /var/tmp/before; \
+    rm -rf /var/lib/sddc-pve /run/sddc-pve; rsync -ax --delete --exclude=/pve etc/ /etc; \
+    rsync -ax --delete --exclude=/.ansible root/ /root; \
+    for of in pve-cluster corosync; do rsync -ax --delete var/lib/$of/ /var/lib/$of; done; \
+    systemctl daemon-reload; systemctl reset-failed; systemctl start pve-cluster pvedaemon pveproxy; systemctl reload ssh; \
+    ls /etc/pve/local/pve-ssl.key >/dev/null; test ! -e /etc/pve/corosync.conf";
 /// Who is cut off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Victim {
@@ -102,16 +116,21 @@ fn create(scene: &Scene<'_>) -> Result<Vec<Node>> {
     let nodes = scene.fresh(2)?;
     // What is to be seen are the steps, not how long each takes.
     scene.lab.delays(false)?;
+    // Once, rather than at each step.
+    let prepare =
+        json!([{ "hosts": "proxmox_nodes", "gather_facts": false, "roles": ["sddc.pve.node_prepare"] }]);
+    let prepared = scene.tasks("prepare", prepare, &[])?;
+    ensure!(prepared.is_success, "prepare failed: {}", prepared.messages());
     let create = json!({ "cluster_name": CLUSTER, "links": links(nodes[0]) });
     must(scene, "create", nodes[0], "pve_cluster_create", &create)?;
+    scene.sh(nodes[1], KEEP)?;
     Ok(nodes)
 }
 
-/// The same again: the joiner is made anew, and the member forgets it.
+/// The same again: the joiner is what it was, and the member forgets it.
 fn renew(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     let (member, joiner) = (nodes[0], nodes[1]);
-    scene.lab.reset(&[joiner])?;
-    scene.lab.delays(false)?;
+    scene.sh(joiner, BRING_BACK)?;
     delist(scene, member, joiner)?;
     let forget = format!(
         "rm -rf /etc/pve/nodes/{joiner}; timeout 60 sh -c 'until corosync-quorumtool -s | grep -q \"Expected votes: *1$\" \
@@ -131,8 +150,6 @@ fn delist(scene: &Scene<'_>, member: Node, joiner: Node) -> Result<()> {
 }
 
 fn with_token<'s>(scene: &'s Scene<'_>, member: Node, joiner: Node) -> Result<Join<'s>> {
-    // So that the joiner's program is there before the token is.
-    scene.task("keep-the-binary", joiner, "pve_cluster_info", &json!({}), &[])?;
     let text = issue(scene, member, "token", json!({ "node": joiner.name(), "ttl": 900 }))?;
     let mut args = join(&text, joiner);
     args["timeout"] = json!(60);
@@ -141,7 +158,8 @@ fn with_token<'s>(scene: &'s Scene<'_>, member: Node, joiner: Node) -> Result<Jo
 
 fn with_auto<'s>(scene: &'s Scene<'_>, _: Node, _: Node) -> Result<Join<'s>> {
     Ok(Box::new(move |label, more| {
-        let args = ["-e", "pve_join_method=auto", "-e", "pve_join_timeout=60"];
+        // Where nothing was cut off the links are as they were at the step before.
+        let args = ["-e", "pve_join_method=auto", "-e", "pve_join_timeout=60", "-e", "pve_probe=false"];
         scene.play("site.yml", label).args(args.iter().chain(more).copied()).run()
     }))
 }
@@ -186,8 +204,10 @@ fn strike(
     scene.sh(joiner, &AHEAD.replace("STEP", &step.to_string()))?;
     // Told apart from what else plays on this machine.
     let mark = format!("controller={}", scene.dir().display());
+    // A cluster that lists a node which did not join is not waited for: it does not become well by itself.
+    let more = ["-e", &mark, "-e", "pve_validate_timeout=20"];
     thread::scope(|threads| {
-        let first = threads.spawn(|| join(&format!("{step}-first"), &["-e", &mark]));
+        let first = threads.spawn(|| join(&format!("{step}-first"), &more));
         let struck = await_struck(scene, joiner);
         if let Ok(Some(_)) = &struck {
             cut_off(scene, nodes, victim, &mark)?;
@@ -213,15 +233,31 @@ fn cut_off(scene: &Scene<'_>, nodes: &[Node], victim: Victim, mark: &str) -> Res
             return scene.sh(joiner, &format!("systemctl kill --signal=KILL {UNIT}")).map(drop);
         }
         Victim::Controller => {
-            Cmd::new("pkill").args(["-KILL", "-f", mark]).succeeds();
-            for node in nodes {
-                let connections = format!("ssh.*{}", node.address(LINKS[0]));
-                Cmd::new("pkill").args(["-KILL", "-f", &connections]).succeeds();
-            }
+            let addresses: Vec<String> = nodes.iter().map(|node| node.address(LINKS[0])).collect();
+            kill_those(|words| {
+                words.contains(&mark)
+                    || (words[0].starts_with("ssh")
+                        && words.iter().any(|word| addresses.iter().any(|one| one == word)))
+            })?;
         }
         Victim::Member => scene.lab.kill(nodes[0])?,
     }
     scene.sh(joiner, &format!("systemctl kill --signal=CONT {UNIT}")).map(drop)
+}
+
+/// Kills every process of this machine whose command line is of those.
+fn kill_those(is_one: impl Fn(&[&str]) -> bool) -> Result<()> {
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        // One that has ended meanwhile has no command line any more.
+        let line = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&line);
+        if is_one(&line.split(['\0', ' ', '@']).collect::<Vec<_>>()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    Ok(())
 }
 
 fn await_struck(scene: &Scene<'_>, node: Node) -> Result<Option<String>> {

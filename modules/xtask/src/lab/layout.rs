@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use anyhow::{Error, Result, bail};
 
 /// The variable that numbers labs beside each other on one machine.
-const NUMBER: &str = "SDDC_PVE_LAB";
+pub const NUMBER: &str = "SDDC_PVE_LAB";
 /// Nodes of a lab that is not told how many.
 pub const DEFAULT_NODES: u8 = 3;
 /// Where the store that pmxcfs of all nodes works on is mounted.
@@ -23,12 +23,21 @@ pub const CLUSTER: &str = "sddc-cluster";
 fn number() -> u8 {
     static LAB: OnceLock<u8> = OnceLock::new();
     *LAB.get_or_init(|| match std::env::var(NUMBER) {
+        Ok(word) if word.is_empty() => 0,
         Ok(word) => match word.parse() {
             Ok(number @ 0..=9) => number,
             _ => panic!("{NUMBER}={word:?}: labs are numbered 0 to 9"),
         },
         Err(_) => 0,
     })
+}
+
+/// The number as part of a name: empty for 0.
+pub fn number_word() -> String {
+    match number() {
+        0 => String::new(),
+        other => other.to_string(),
+    }
 }
 
 /// What every object that the lab makes in Docker is named with.

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::{collection, report, sanity};
 use crate::command::Cmd;
+use crate::lab::layout;
 use crate::project::Project;
 use crate::{acceptance, build, docs, lab, stage, tidy, tool, venv};
 
@@ -201,7 +202,11 @@ fn contract(project: &Project, is_full: bool) -> Result<()> {
 fn molecule(project: &Project, is_full: bool) -> Result<()> {
     venv::ensure(project)?;
     stage::run(project, &[])?;
-    let molecule = |scenario| venv::program(project, "molecule").args(["test", "--scenario-name", scenario]);
+    let molecule = |scenario| {
+        // The scenarios find the inventory by it.
+        let cmd = venv::program(project, "molecule").env(layout::NUMBER, layout::number_word());
+        cmd.args(["test", "--scenario-name", scenario])
+    };
     molecule("default").run()?;
     let methods = if is_full { METHODS } else { &[] };
     methods.iter().try_for_each(|method| {

@@ -42,6 +42,7 @@ fn a_password_is_in_place_for_its_time_and_the_old_entry_comes_back_whole() {
     assert_eq!(fake.machine().read(SHADOW), BEFORE.replace("$y$old$hash", "$6$salt$new"));
     assert_eq!(fs::metadata(fake.path(SHADOW)).unwrap().mode() & 0o7777, 0o640);
     assert!(fake.machine().read(&unit("timer")).contains("OnCalendar=2026-11-22 15:15:00 UTC\n"));
+    assert!(fake.machine().read(&unit("timer")).contains("OnActiveSec=900\n"));
     assert!(fake.machine().read(&unit("service")).contains("\nRestart=on-failure\n"));
     assert!(
         fake.calls().iter().all(|line| !line.contains("$6$") && !line.contains(issued.text.expose_secret()))
@@ -68,6 +69,27 @@ fn an_administrators_change_in_between_stays() {
     let told = fake.machine().read(audit::LOG);
     assert!(told.contains("end_temporary_password") && told.contains("changed_by_others"), "{told}");
     clean(&fake);
+}
+
+#[test]
+fn an_account_that_is_locked_in_between_keeps_the_lock_and_the_old_entry() {
+    let fake = fake();
+    issue(&fake.node(), 900).unwrap();
+    // passwd --lock, which passwd --unlock would turn into our own password for ever.
+    fake.write(SHADOW, &BEFORE.replace("$y$old$hash", "!$6$salt$new"));
+    assert!(faults(&fake.node()).unwrap()[0].contains("not stacked"));
+    assert_eq!(restore(&fake.node()).unwrap(), Restored::PutBack);
+    assert_eq!(fake.machine().read(SHADOW), BEFORE.replace("$y$old$hash", "!$y$old$hash"));
+    clean(&fake);
+}
+
+#[test]
+fn a_copy_of_the_old_entry_that_was_cut_off_goes_too() {
+    let fake = fake();
+    issue(&fake.node(), 900).unwrap();
+    fake.write("/var/lib/sddc-pve/.temporary-password.json.sddc.77", BEFORE);
+    restore(&fake.node()).unwrap();
+    assert!(fake.node().list("/var/lib/sddc-pve").unwrap().is_empty());
 }
 
 #[test]
