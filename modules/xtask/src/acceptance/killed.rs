@@ -3,7 +3,6 @@
 //! is alone without quorum), and nothing of the credential is left.
 
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::json;
@@ -14,43 +13,11 @@ use super::play::Run;
 use super::scene::{Scene, same};
 use crate::command::Cmd;
 use crate::lab::{LINKS, Node};
+use crate::strike::{self, UNIT};
 
 const CLUSTER: &str = "sddc-cluster";
-const UNIT: &str = "sddc-pve-operation.service";
 /// More steps than any join has.
 const STEPS: usize = 40;
-/// Stops the operation's own process the moment that its journal shows so many steps, or tells that it ended before.
-const WATCH: &str = r#"
-import glob, json, os, signal, sys, time
-wanted, seen = int(sys.argv[1]), set(glob.glob("/var/lib/sddc-pve/operations/*.json"))
-while True:
-    time.sleep(0.001)
-    for path in set(glob.glob("/var/lib/sddc-pve/operations/*.json")) - seen:
-        try:
-            with open(path) as file:
-                journal = json.load(file)
-        except (OSError, ValueError):
-            continue
-        if journal["kind"] != "join":
-            continue
-        if journal["state"] != "running":
-            print("ended", flush=True)
-            sys.exit()
-        if len(journal["steps"]) >= wanted:
-            for process in glob.glob("/proc/[0-9]*/cmdline"):
-                try:
-                    with open(process) as file:
-                        words = file.read().split("\0")
-                except OSError:
-                    continue
-                if "__operation" in words and words[0].startswith("/usr/local/lib/sddc-pve/"):
-                    os.kill(int(process.split("/")[2]), signal.SIGSTOP)
-            print("struck", journal["steps"][wanted - 1]["name"], flush=True)
-            sys.exit()
-"#;
-const AHEAD: &str = "rm -f /root/struck; systemd-run --quiet --collect --unit=watch \
-    --property=StandardOutput=file:/root/struck python3 /root/watch.py STEP; \
-    timeout 20 sh -c 'until systemctl is-active --quiet watch; do sleep 0.1; done'";
 /// Who is cut off.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Victim {
@@ -182,13 +149,12 @@ fn strike(
     victim: Victim,
 ) -> Result<Option<String>> {
     let joiner = nodes[1];
-    scene.lab.write(joiner, "/root/watch.py", WATCH)?;
-    scene.sh(joiner, &AHEAD.replace("STEP", &step.to_string()))?;
+    let ahead = strike::ahead(joiner, "join", step, 240)?;
     // Told apart from what else plays on this machine.
     let mark = format!("controller={}", scene.dir().display());
     thread::scope(|threads| {
         let first = threads.spawn(|| join(&format!("{step}-first"), &["-e", &mark]));
-        let struck = await_struck(scene, joiner);
+        let struck = ahead.struck().map(|struck| struck.map(|struck| struck.name));
         if let Ok(Some(_)) = &struck {
             cut_off(scene, nodes, victim, &mark)?;
         }
@@ -200,7 +166,7 @@ fn strike(
         if victim == Victim::Operation {
             ensure!(!run.is_success, "the join succeeded though its process was killed");
         }
-        await_ended(scene, joiner)?;
+        strike::await_ended(&scene.lab, joiner)?;
         Ok(Some(name))
     })
 }
@@ -222,27 +188,6 @@ fn cut_off(scene: &Scene<'_>, nodes: &[Node], victim: Victim, mark: &str) -> Res
         Victim::Member => scene.lab.kill(nodes[0])?,
     }
     scene.sh(joiner, &format!("systemctl kill --signal=CONT {UNIT}")).map(drop)
-}
-
-fn await_struck(scene: &Scene<'_>, node: Node) -> Result<Option<String>> {
-    let deadline = Instant::now() + Duration::from_secs(240);
-    while Instant::now() < deadline {
-        let said = scene.sh(node, "cat /root/struck 2>/dev/null || true")?;
-        if let Some(name) = said.trim().strip_prefix("struck ") {
-            return Ok(Some(name.to_owned()));
-        }
-        if said.trim() == "ended" {
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    bail!("{node} came to no such step, and to no end")
-}
-
-/// Until the operation is over by itself: it has a deadline of its own.
-fn await_ended(scene: &Scene<'_>, node: Node) -> Result<()> {
-    let wait = format!("timeout 180 sh -c 'while systemctl is-active --quiet {UNIT}; do sleep 0.2; done'");
-    scene.sh(node, &wait).map(drop)
 }
 
 /// One run more joins, and nothing of a token is left.

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -178,7 +178,26 @@ impl<'a> Lab<'a> {
 
     /// Runs a program on a node, not through ssh; its exit status is the caller's to judge.
     pub fn exec(&self, node: Node, argv: &[&str]) -> Result<Output> {
-        docker::exec(&node.container(), argv, 120)
+        self.exec_within(node, argv, 120)
+    }
+
+    /// The same for what may take longer, or must not; status 124: it took more than so many seconds.
+    pub fn exec_within(&self, node: Node, argv: &[&str], seconds: u64) -> Result<Output> {
+        docker::exec(&node.container(), argv, seconds)
+    }
+
+    /// Copies a program of this machine onto a node.
+    pub fn install(&self, node: Node, program: &std::path::Path, to: &str) -> Result<()> {
+        self.copy_in(node, program.to_owned(), to)
+    }
+
+    /// ssh to a node as root, with the lab's key: what is to be run there is the next argument.
+    pub fn ssh(&self, node: Node) -> Command {
+        let mut command = Command::new("ssh");
+        // The first word counts: a node that is gone is noticed sooner than the lab's users need.
+        command.args(["-oServerAliveInterval=4", "-oBatchMode=yes", "-oLogLevel=ERROR"]);
+        command.args(self.access.ssh_options()).arg(format!("root@{}", node.address(LINKS[0])));
+        command
     }
 
     /// Runs a program on a node that must succeed; returns what it wrote to standard output.
