@@ -99,8 +99,9 @@ pub fn name_fault(name: &str) -> Option<String> {
 pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     run.step("take a snapshot", |run| {
         let id = run.id().to_owned();
-        Snapshot::begin(run.node, &id)?.take(&TOUCHED)?;
+        // Known before it is there, so that it goes whenever this is cut off.
         run.mark("snapshot", &id)?;
+        Snapshot::begin(run.node, &id)?.take(&TOUCHED)?;
         run.mark("had_known_hosts", if run.node.exists(KNOWN_HOSTS) { "yes" } else { "no" })?;
         Ok(((), format!("{} paths", TOUCHED.len())))
     })?;

@@ -170,8 +170,9 @@ pub fn run(run: &mut Run<'_>, request: Request) -> anyhow::Result<Value> {
     if !matches!(request.how, How::Finish) {
         run.step("take a snapshot", |run| {
             let id = run.id().to_owned();
-            let mut snapshot = Snapshot::begin(run.node, &id)?;
+            // Known before it is there, so that it goes whenever this is cut off.
             run.mark("snapshot", &id)?;
+            let mut snapshot = Snapshot::begin(run.node, &id)?;
             snapshot.take(&ACCESS_FILES)?;
             snapshot.take(&SYSTEM_FILES)?;
             snapshot.take(&[PVE_KEYS])?;

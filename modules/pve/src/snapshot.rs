@@ -58,10 +58,17 @@ impl<'a> Snapshot<'a> {
         Ok(snapshot)
     }
 
-    /// Opens a snapshot; `None` when there is none, so nothing had been changed yet.
+    /// Opens a snapshot; `None` when there is none, so nothing had been changed yet, or everything is undone.
     pub fn open(node: &'a Node, name: &str) -> anyhow::Result<Option<Self>> {
+        if name.is_empty() {
+            return Ok(None);
+        }
         let dir = format!("{DIR}/{name}");
-        let Some(text) = node.read(&format!("{dir}/manifest.json"))? else { return Ok(None) };
+        let Some(text) = node.read(&format!("{dir}/manifest.json"))? else {
+            // Cut off while it was removed, it still holds keys.
+            discard(node, name)?;
+            return Ok(None);
+        };
         let manifest =
             serde_json::from_str(&text).with_context(|| format!("snapshot {dir:?} can't be read"))?;
         Ok(Some(Self { node, dir, manifest }))
@@ -281,5 +288,16 @@ mod tests {
         assert_eq!(fs::metadata(dir.join("0001")).unwrap().mode() & 0o7777, 0o600);
         discard(&node, "2-join").unwrap();
         assert!(Snapshot::open(&node, "2-join").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_a_removal_that_was_cut_off_left_goes_and_no_other_does() {
+        let fake = Fake::standalone("pve2", "10.88.0.12");
+        let node = fake.node();
+        fake.write(&format!("{DIR}/1-join/0003"), "a key");
+        Snapshot::begin(&node, "2-join").unwrap();
+        assert!(Snapshot::open(&node, "").unwrap().is_none());
+        assert!(Snapshot::open(&node, "1-join").unwrap().is_none());
+        assert_eq!(node.list(DIR).unwrap(), ["2-join"]);
     }
 }

@@ -120,7 +120,8 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
         Some(binary) => binary.clone(),
         None => build::build(project, None)?.path,
     };
-    let lab = Lab::open(project)?;
+    let mut lab = Lab::open(project)?;
+    lab.is_entered = true;
     lab.delays(false)?;
     // Builds the image.
     lab.up(1)?;
@@ -133,6 +134,7 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
                 let (lab, queue, product, date, program) = (&lab, &queue, &product, date.trim(), &program);
                 threads.spawn(move || -> Result<()> {
                     let mut group = Group::new(program, lab, number);
+                    group.recognise()?;
                     while let Some((row, column)) = take(queue, group.members(), workers == 1) {
                         let began = Instant::now();
                         let mut cell = played(&mut group, row, column);

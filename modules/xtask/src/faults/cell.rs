@@ -57,22 +57,27 @@ pub fn play(group: &mut Group<'_>, row: Row, column: Column) -> Result<Cell> {
         nonce: format!("nonce-{}-{}-{now}", row.word(), column.word()),
     };
     let mut cell = cast.play()?;
-    // The small disk stays until the node is made anew.
-    if column != Column::DiskFull {
-        match operation {
-            Operation::Reset => {
-                let mut attempt = Attempt::default();
-                let controller = Controller::new(cast.lab, PATIENCE);
-                let is_gone = controller.remove(&mut attempt, &cast.nodes[..2], cast.nodes[2])?;
-                ensure!(is_gone, "who was reset can't be removed: {}", attempt.text());
-                proof::are_members(cast.lab, &cast.nodes[..2])?;
-            }
-            Operation::Remove => group.renew_third()?,
-            _ => {}
-        }
-        group.proven(operation.members().1);
-    }
     cell.seconds = start.elapsed().as_secs_f64();
+    if column == Column::DiskFull {
+        column::without_small_disk(cast.lab, cast.on)?;
+    }
+    match operation {
+        Operation::Reset => {
+            let (controller, mut attempt) = (Controller::new(cast.lab, PATIENCE), Attempt::default());
+            let is_gone = controller.remove(&mut attempt, &cast.nodes[..2], cast.nodes[2])?;
+            ensure!(is_gone, "who was reset can't be removed: {}", attempt.text());
+        }
+        Operation::Remove => {
+            cast.lab.heal(cast.nodes[2], None)?;
+            let (controller, mut attempt) = (Controller::new(cast.lab, PATIENCE), Attempt::default());
+            let is_apart = controller.leave(&mut attempt, cast.nodes[2], "cluster")?;
+            ensure!(is_apart, "who was removed can't be separated: {}", attempt.text());
+            proof::is_alone(cast.lab, cast.nodes[2])?;
+        }
+        _ => {}
+    }
+    proof::are_members(cast.lab, &cast.nodes[..operation.members().1])?;
+    group.proven(operation.members().1);
     Ok(cell)
 }
 
@@ -80,7 +85,8 @@ impl Cast<'_> {
     fn play(&self) -> Result<Cell> {
         let (lab, operation) = (self.lab, self.row.operation);
         if operation == Operation::Remove {
-            lab.kill(self.nodes[2])?;
+            // To all others this is what a node without power is, and it need not boot afterwards.
+            lab.cut(self.nodes[2], None)?;
             proof::are_quorate(lab, &self.nodes[..2], 2)?;
         }
         proof::put(lab, self.nodes[0], "nonce", &self.nonce)?;
@@ -158,12 +164,7 @@ impl Cast<'_> {
         if column != Column::NodeOff {
             strike::await_ended(lab, self.on)?;
         }
-        let is_away = |node: &Node| match column {
-            Column::NodeOff | Column::LinkCut => *node == self.on,
-            Column::OtherOff => Some(*node) == self.other,
-            _ => false,
-        };
-        let reachable: Vec<Node> = self.live.iter().copied().filter(|node| !is_away(node)).collect();
+        let reachable: Vec<Node> = self.live.iter().copied().filter(|node| !self.is_away(*node)).collect();
         let access = proof::access(lab, &reachable, "under the fault");
         column.lift(lab, &self.live, self.on, self.other)?;
         access
@@ -172,7 +173,8 @@ impl Cast<'_> {
     /// What must be so as soon as the fault is gone.
     fn nothing_lost(&self, state: &str) -> Result<()> {
         let lab = self.lab;
-        proof::access(lab, &self.live, "after the fault")?;
+        let away: Vec<Node> = self.live.iter().copied().filter(|node| self.is_away(*node)).collect();
+        proof::access(lab, &away, "after the fault")?;
         proof::is_there(lab, self.nodes[0], "nonce", &self.nonce)?;
         if let Some(joiner) = self.joiner().filter(|joiner| *joiner == self.on && state == "rolled_back") {
             proof::is_there(lab, joiner, "nonce-own", &format!("own-{}", self.nonce))?;
@@ -231,6 +233,15 @@ impl Cast<'_> {
                 proof::is_in_copy(lab, nodes[0], "/var/lib/sddc-pve/removed", &file)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether the fault takes a node's power or network.
+    fn is_away(&self, node: Node) -> bool {
+        match self.column {
+            Column::NodeOff | Column::LinkCut => node == self.on,
+            Column::OtherOff => Some(node) == self.other,
+            _ => false,
         }
     }
 

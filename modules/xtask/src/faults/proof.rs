@@ -94,20 +94,24 @@ pub fn are_quorate(lab: &Lab<'_>, nodes: &[Node], members: usize) -> Result<()> 
 
 /// Every node lets the lab's key in.
 pub fn access(lab: &Lab<'_>, nodes: &[Node], when: &str) -> Result<()> {
-    for node in nodes {
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let said = lab.ssh(*node).arg("true").stdin(std::process::Stdio::null()).output()?;
-            if said.status.success() {
-                break;
-            }
-            let said = String::from_utf8_lossy(&said.stderr).trim().to_owned();
-            ensure!(!said.contains("Permission denied"), "{node} does not let the key in {when}: {said}");
-            ensure!(Instant::now() < deadline, "{node} can't be logged in to {when}: {said}");
-            std::thread::sleep(Duration::from_millis(300));
+    std::thread::scope(|threads| {
+        let tries: Vec<_> = nodes.iter().map(|node| threads.spawn(|| lets_in(lab, *node, when))).collect();
+        tries.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| bail!("a login panicked")))
+    })
+}
+
+fn lets_in(lab: &Lab<'_>, node: Node, when: &str) -> Result<()> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let said = lab.ssh(node).arg("true").stdin(std::process::Stdio::null()).output()?;
+        if said.status.success() {
+            return Ok(());
         }
+        let said = String::from_utf8_lossy(&said.stderr).trim().to_owned();
+        ensure!(!said.contains("Permission denied"), "{node} does not let the key in {when}: {said}");
+        ensure!(Instant::now() < deadline, "{node} can't be logged in to {when}: {said}");
+        std::thread::sleep(Duration::from_millis(300));
     }
-    Ok(())
 }
 
 /// Puts a file into /etc/pve.
@@ -124,11 +128,12 @@ pub fn is_there(lab: &Lab<'_>, node: Node, name: &str, text: &str) -> Result<()>
     until_none("data", || sh(lab, node, &look))
 }
 
-/// What a joiner had is in the dump of its old database.
+/// What a joiner had is in the copy of its old database: a dump, or of one that is no SQLite, as the lab's, the file itself.
 pub fn is_in_backup(lab: &Lab<'_>, node: Node, text: &str) -> Result<()> {
     let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
     let look = format!(
-        "zcat /var/lib/pve-cluster/backup/*.gz | grep -qi '{hex}' || echo the old database of {node} is lost"
+        "cd /var/lib/pve-cluster/backup; {{ zcat *.gz; cat *.db; }} 2>/dev/null | grep -aqi -e '{hex}' -e '{text}' || echo the \
+         old database of {node} is lost"
     );
     until_none("data", || sh(lab, node, &look))
 }

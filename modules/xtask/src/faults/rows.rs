@@ -15,7 +15,7 @@ pub enum Operation {
     JoinThird,
     /// One of three members leaves, by its own connection; the other two go on.
     Reset,
-    /// One of them takes it off the list, while it has no power.
+    /// One of them takes it off the list, while nothing is heard of it.
     Remove,
 }
 
@@ -86,7 +86,7 @@ impl Operation {
             Self::AdmitThird => "Join of the third node: the admission on one of two members",
             Self::JoinThird => "Join of the third node, brokered: on the joiner",
             Self::Reset => "Reset: one of three members leaves by its own connection",
-            Self::Remove => "Remove: a quorate member takes a node off the list that has no power",
+            Self::Remove => "Remove: a quorate member takes a node off the list that nothing is heard of",
         }
     }
 

@@ -14,6 +14,10 @@ use crate::lab::{Lab, Node};
 /// What an operation without a fault may take on a busy machine.
 pub const PATIENCE: u64 = 120;
 
+/// No fault of a cell that was cut off is left.
+const SOUND: &str =
+    "test ! -e /var/lib/pve-lab/faults.json && test -x /usr/sbin/corosync && ! mountpoint -q /mnt/small";
+
 /// Three nodes.
 pub struct Group<'l> {
     /// The lab.
@@ -50,12 +54,31 @@ impl<'l> Group<'l> {
 
     /// Makes the first so many a cluster, the others in none.
     pub fn bring_to(&mut self, members: usize) -> Result<()> {
-        let quick = self.go_to(members);
-        if quick.is_ok() {
-            return quick;
-        }
+        let Err(error) = self.go_to(members) else { return Ok(()) };
+        println!("  {} and its group are made anew: {error:#}", self.nodes[0]);
         self.spoil();
         self.go_to(members)
+    }
+
+    /// What an earlier run left, if it is whole: nodes need not boot for each run.
+    pub fn recognise(&mut self) -> Result<()> {
+        let there = Lab::nodes()?;
+        let is_sound = |node: &Node| {
+            there.contains(node) && self.lab.heal(*node, None).is_ok() && sh(self.lab, *node, SOUND).is_ok()
+        };
+        if !self.nodes.iter().all(is_sound) {
+            return Ok(());
+        }
+        let members = sh(self.lab, self.nodes[0], "corosync-quorumtool -s | sed -n 's/^Nodes: *//p'");
+        let members = members.ok().and_then(|count| count.trim().parse().ok()).unwrap_or(0).min(3);
+        let alone = &self.nodes[members..];
+        if (members == 0 || proof::are_members(self.lab, &self.nodes[..members]).is_ok())
+            && alone.iter().all(|node| proof::is_alone(self.lab, *node).is_ok())
+        {
+            self.nodes.iter().try_for_each(|node| self.lab.install(*node, &self.program, PROGRAM))?;
+            self.members = Some(members);
+        }
+        Ok(())
     }
 
     fn go_to(&mut self, members: usize) -> Result<()> {
@@ -85,7 +108,11 @@ impl<'l> Group<'l> {
         if !new.is_empty() {
             self.lab.add(&new)?;
         }
-        nodes.iter().try_for_each(|node| self.lab.install(*node, &self.program, PROGRAM))
+        nodes.iter().try_for_each(|node| {
+            // Else each login waits for a manager of root's own services, which nobody needs.
+            sh(self.lab, *node, "loginctl enable-linger root")?;
+            self.lab.install(*node, &self.program, PROGRAM)
+        })
     }
 
     fn grow(&self, members: usize) -> Result<usize> {
@@ -119,11 +146,6 @@ impl<'l> Group<'l> {
         }
         self.nodes[..members].iter().try_for_each(|node| proof::is_alone(self.lab, *node))?;
         Ok(0)
-    }
-
-    /// The third node has no power any more, and is made anew.
-    pub fn renew_third(&self) -> Result<()> {
-        self.anew(&self.nodes[2..])
     }
 
     /// The matrix has a row for each step that the operation really has.

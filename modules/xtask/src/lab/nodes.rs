@@ -42,13 +42,15 @@ pub struct Lab<'a> {
     access: Access,
     /// An emulator to put into the image in place of building one.
     pub emulator: Option<PathBuf>,
+    /// Whether programs are run on nodes by way of their namespaces, which is quicker.
+    pub is_entered: bool,
 }
 
 impl<'a> Lab<'a> {
     /// The lab, whatever runs of it. Needs Docker and ssh.
     pub fn open(project: &'a Project) -> Result<Lab<'a>> {
         tool::docker()?;
-        Ok(Lab { project, access: Access::prepare(project)?, emulator: None })
+        Ok(Lab { project, access: Access::prepare(project)?, emulator: None, is_entered: false })
     }
 
     /// The nodes that there are, running or not.
@@ -183,7 +185,10 @@ impl<'a> Lab<'a> {
 
     /// The same for what may take longer, or must not; status 124: it took more than so many seconds.
     pub fn exec_within(&self, node: Node, argv: &[&str], seconds: u64) -> Result<Output> {
-        docker::exec(&node.container(), argv, seconds)
+        match self.is_entered {
+            true => docker::enter(&node.container(), argv, seconds),
+            false => docker::exec(&node.container(), argv, seconds),
+        }
     }
 
     /// Copies a program of this machine onto a node.
