@@ -85,9 +85,9 @@ fn release_ended(node: &Node, own_id: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Whether the lock of a mark is held still, as the mark says.
+/// Whether the lock of a mark is held still, as the mark says, or can't be looked at.
 pub fn is_held(node: &Node, mark: &str) -> bool {
-    held(node, mark).is_some()
+    !node.exists(DIR) || held(node, mark).is_some()
 }
 
 fn held(node: &Node, mark: &str) -> Option<String> {

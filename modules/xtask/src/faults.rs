@@ -135,7 +135,7 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
                 threads.spawn(move || -> Result<()> {
                     let mut group = Group::new(program, lab, number);
                     group.recognise()?;
-                    while let Some((row, column)) = take(queue, group.members(), workers == 1) {
+                    while let Some((row, column)) = take(queue, group.members(), number, workers) {
                         let began = Instant::now();
                         let mut cell = played(&mut group, row, column);
                         (cell.product, cell.date) = (product.clone(), date.to_owned());
@@ -165,15 +165,24 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
     Ok(failed)
 }
 
-/// The next cell: one that begins as the last one ended, if there is any.
+/// The next cell: one that begins as the last one ended, if there is any. Every other group plays with two nodes first.
 fn take(
     queue: &Mutex<(Vec<(Row, Column)>, usize, usize)>,
     members: Option<usize>,
-    in_order: bool,
+    number: usize,
+    workers: usize,
 ) -> Option<(Row, Column)> {
     let mut state = queue.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_mine = |(row, _): &(Row, Column)| (row.operation <= Operation::JoinSecond) == (number % 2 == 0);
     let fits = |(row, _): &(Row, Column)| Some(row.operation.members().0) == members;
-    let at = if in_order { 0 } else { state.0.iter().position(fits).unwrap_or(0) };
+    let find = |wanted: &dyn Fn(&(Row, Column)) -> bool| state.0.iter().position(wanted);
+    let at = match workers {
+        1 => 0,
+        _ => find(&|cell| is_mine(cell) && fits(cell))
+            .or_else(|| find(&is_mine))
+            .or_else(|| find(&fits))
+            .unwrap_or(0),
+    };
     (!state.0.is_empty()).then(|| state.0.remove(at))
 }
 

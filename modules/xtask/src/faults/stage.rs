@@ -70,7 +70,7 @@ impl<'l> Group<'l> {
             return Ok(());
         }
         let members = sh(self.lab, self.nodes[0], "corosync-quorumtool -s | sed -n 's/^Nodes: *//p'");
-        let members = members.ok().and_then(|count| count.trim().parse().ok()).unwrap_or(0).min(3);
+        let members = members.ok().and_then(|count| count.trim().parse::<usize>().ok()).unwrap_or(0).min(3);
         let alone = &self.nodes[members..];
         if (members == 0 || proof::are_members(self.lab, &self.nodes[..members]).is_ok())
             && alone.iter().all(|node| proof::is_alone(self.lab, *node).is_ok())

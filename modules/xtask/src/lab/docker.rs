@@ -75,7 +75,8 @@ pub fn enter(container: &str, argv: &[&str], seconds: u64) -> Result<Output> {
     let process = process.trim();
     ensure!(process != "0", "{container} does not run");
     Cmd::new("timeout")
-        .args([&seconds.to_string(), "nsenter", "--target", process])
+        .arg(seconds.to_string())
+        .args(["nsenter", "--target", process])
         .args([
             "--mount",
             "--uts",
