@@ -301,29 +301,40 @@ fn admit(run: &Run<'_>, newcomer: &Newcomer) -> anyhow::Result<u64> {
     option("--nodeid", newcomer.nodeid);
     option("--votes", newcomer.votes);
     args.extend(["--apiversion", "1", "--output-format", "json"].map(str::to_owned));
-    let output = node.run(&Cmd::new("pvesh", args, run.deadline.left(node)))?;
-    // Its standard output holds the authkey: it is neither kept nor shown.
-    let stderr = output.stderr.trim().replace('\n', " | ");
-    drop(zeroize::Zeroizing::new(output.stdout));
-    let deadline = run.deadline.within(node, Duration::from_secs(10));
-    deadline
-        .wait(node, &format!("corosync.conf to list {:?}", newcomer.name), Duration::from_millis(100), || {
-            let listed =
-                observe::shared_conf(node)?.and_then(|conf| Some((conf.node(&newcomer.name)?, conf)));
-            match listed {
-                Some((listed, conf)) if difference(&listed, newcomer).is_none() => {
-                    // pmxcfs copies the file to corosync, which reloads it: a later change must find it done.
-                    let local = node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok());
-                    match local.and_then(|local| local.config_version()) == conf.config_version() {
-                        true => Ok(Progress::Done(conf.config_version().unwrap_or(0))),
-                        false => Ok(Progress::Pending("corosync has not got the new file yet".to_owned())),
-                    }
-                }
-                Some((listed, _)) => Ok(Progress::Pending(format!("it is listed as {listed:?}"))),
-                None => Ok(Progress::Pending("it is not listed".to_owned())),
+    loop {
+        let output = node.run(&Cmd::new("pvesh", args.clone(), run.deadline.left(node)))?;
+        // Its standard output holds the authkey: it is neither kept nor shown.
+        let stderr = output.stderr.trim().replace('\n', " | ");
+        drop(zeroize::Zeroizing::new(output.stdout));
+        match wait_until_listed(run, newcomer) {
+            // Where another pvesh was killed, PVE's own lock lets nobody in for 120 s.
+            Err(_) if stderr.contains("lock") && !run.deadline.is_over(node) => {}
+            listed => {
+                return listed.with_context(|| format!("pvesh did not admit {:?}: {stderr}", newcomer.name));
             }
-        })
-        .with_context(|| format!("pvesh did not admit {:?}: {stderr}", newcomer.name))
+        }
+    }
+}
+
+fn wait_until_listed(run: &Run<'_>, newcomer: &Newcomer) -> anyhow::Result<u64> {
+    let node = run.node;
+    let deadline = run.deadline.within(node, Duration::from_secs(10));
+    let what = format!("corosync.conf to list {:?}", newcomer.name);
+    deadline.wait(node, &what, Duration::from_millis(100), || {
+        let listed = observe::shared_conf(node)?.and_then(|conf| Some((conf.node(&newcomer.name)?, conf)));
+        match listed {
+            Some((listed, conf)) if difference(&listed, newcomer).is_none() => {
+                // pmxcfs copies the file to corosync, which reloads it: a later change must find it done.
+                let local = node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok());
+                match local.and_then(|local| local.config_version()) == conf.config_version() {
+                    true => Ok(Progress::Done(conf.config_version().unwrap_or(0))),
+                    false => Ok(Progress::Pending("corosync has not got the new file yet".to_owned())),
+                }
+            }
+            Some((listed, _)) => Ok(Progress::Pending(format!("it is listed as {listed:?}"))),
+            None => Ok(Progress::Pending("it is not listed".to_owned())),
+        }
+    })
 }
 
 /// The join material of a listed node, sealed to its key.

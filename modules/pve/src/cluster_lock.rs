@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
-use crate::operation::Run;
+use crate::operation::{Journal, Run};
 use crate::{Deadline, Node, Progress};
 
 const DIR: &str = "/etc/pve/priv/lock";
@@ -44,6 +44,7 @@ impl<'a> ClusterLock<'a> {
 
     /// The same for an operation, whose journal notes it: should its process be killed, recovery gives it back.
     pub fn take_for(run: &mut Run<'a>, name: &str, deadline: Deadline) -> anyhow::Result<Self> {
+        release_ended(run.node, run.id())?;
         let lock = Self::take(run.node, name, deadline)?;
         if let Some(taken) = seconds(run.node, &lock.path) {
             run.mark(MARK, &format!("{name} {taken}"))?;
@@ -70,10 +71,30 @@ impl<'a> ClusterLock<'a> {
 /// Gives back the lock that a killed operation held, as its mark says, if it is still that one: who takes it for abandoned
 /// does so 120 s later at the earliest, and then it has another time. Tells whether it did.
 pub fn release(node: &Node, mark: &str) -> bool {
+    held(node, mark).is_some_and(|path| fs::remove_dir(node.path(&path)).is_ok())
+}
+
+/// Gives back what operations of this node still hold that have ended: one at a time runs here.
+fn release_ended(node: &Node, own_id: &str) -> anyhow::Result<()> {
+    let journals = Journal::all(node)?;
+    for mark in
+        journals.iter().filter(|journal| journal.id != own_id).filter_map(|ended| ended.marks.get(MARK))
+    {
+        release(node, mark);
+    }
+    Ok(())
+}
+
+/// Whether the lock of a mark is held still, as the mark says, or can't be looked at.
+pub fn is_held(node: &Node, mark: &str) -> bool {
+    !node.exists(DIR) || held(node, mark).is_some()
+}
+
+fn held(node: &Node, mark: &str) -> Option<String> {
     let mut words = mark.split(' ');
     let path = format!("{DIR}/{}", words.next().unwrap_or_default());
-    let Some(held) = seconds(node, &path) else { return false };
-    words.any(|word| word.parse() == Ok(held)) && fs::remove_dir(node.path(&path)).is_ok()
+    let taken = seconds(node, &path)?;
+    words.any(|word| word.parse() == Ok(taken)).then_some(path)
 }
 
 fn seconds(node: &Node, path: &str) -> Option<u64> {
@@ -129,5 +150,22 @@ mod tests {
         assert!(fake.path(&path).exists());
         assert!(release(&node, &format!("sddc-pve {} {taken}", taken - 7)));
         assert!(!fake.path(&path).exists());
+    }
+
+    #[test]
+    fn what_an_operation_could_not_give_back_at_its_end_the_next_one_does() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        let node = fake.node();
+        let soon = Deadline::after(&node, Duration::from_secs(2));
+        std::mem::forget(ClusterLock::take(&node, "sddc-pve", soon).unwrap());
+        let mark = format!("sddc-pve {}", seconds(&node, &format!("{DIR}/sddc-pve")).unwrap());
+        assert!(is_held(&node, &mark));
+        let mut ended = Journal { id: "1-remove".into(), ..Journal::default() };
+        ended.marks.insert(MARK.to_owned(), mark.clone());
+        ended.save(&node).unwrap();
+        release_ended(&node, "1-remove").unwrap();
+        assert!(is_held(&node, &mark), "its own lock was taken from it");
+        release_ended(&node, "2-remove").unwrap();
+        assert!(!is_held(&node, &mark));
     }
 }

@@ -113,14 +113,16 @@ pub fn settle_earlier(
             journal.title()
         )));
     }
-    // The state may have changed between the two looks: the journal is read anew under the lock. After a loss of
+    // The state may have changed between the two looks: it is read anew under the lock. After a loss of
     // power the directory of the lock is gone.
     node.create_private_dir(crate::seal::RUNTIME_DIR)?;
     let lock = node.lock(LOCK, Deadline::after(node, Duration::from_secs(10)))?;
-    let Some(journal) = Journal::load(node, &journal.id)?.filter(|journal| journal.state == State::Running)
-    else {
+    let Some(mut journal) = unended(node)?.filter(|current| current.id == journal.id) else {
         return settle_earlier(node, kind, target, timeout, is_check);
     };
+    // Of one that is half undone, too, the end is waited for.
+    journal.state = State::Running;
+    journal.save(node)?;
     let title = journal.title();
     unit::start(node, &journal, None, &Origin::of(node), UNDO_TIME)?;
     drop(lock);
@@ -133,7 +135,7 @@ pub fn settle_earlier(
                 Ok(Standing::Recovered(format!("{title} had been cut off: it was undone first")))
             }
             // What it had done by then is seen in the cluster's configuration, and taken into account.
-            Some(end) if !end.marks.contains_key(run::UNDO) => Ok(Standing::Recovered(format!(
+            Some(end) if !end.marks.contains_key(journal::UNDO) => Ok(Standing::Recovered(format!(
                 "{title} had been cut off: what it had not done yet is done now"
             ))),
             _ => Err(error.context(format!("{title} had been cut off and can't be undone"))),
@@ -168,9 +170,13 @@ pub fn perform(node: &Node, work: Work, timeout: Duration) -> anyhow::Result<Rep
     wait_for_end(node, &journal.id, timeout + UNDO_TIME)
 }
 
-/// The operation whose journal says that it has not ended.
+/// The operation whose journal says that it has not ended; or the last one, where it failed and was undone half.
 pub fn unended(node: &Node) -> anyhow::Result<Option<Journal>> {
-    Ok(Journal::all(node)?.into_iter().rev().find(|journal| journal.state == State::Running))
+    let mut journals = Journal::all(node)?;
+    if let Some(running) = journals.iter().rposition(|journal| journal.state == State::Running) {
+        return Ok(Some(journals.swap_remove(running)));
+    }
+    Ok(journals.pop().filter(Journal::is_half_undone))
 }
 
 fn wait_for_end(node: &Node, id: &str, timeout: Duration) -> anyhow::Result<Report> {

@@ -16,13 +16,15 @@ use crate::credential::{authorized_keys, registry};
 use crate::facts::ClusterState;
 use crate::gather::gather;
 use crate::node::FileMode;
-use crate::operation::Run;
+use crate::operation::{Journal, Kind, Run, State};
 use crate::separation::separate;
 use crate::validate::NONCES;
 use crate::{Cmd, Node, observe, sshd};
 
 /// Where copies of /etc/pve are kept, each of the time before its reset.
 const COPIES: &str = "/var/lib/sddc-pve/resets";
+/// The mark that holds the request.
+const MARK: &str = "reset";
 const KEYS: &str = "/etc/pve/priv/authorized_keys";
 const KNOWN_HOSTS: &str = "/etc/pve/priv/known_hosts";
 /// What belongs to the cluster as a whole. `pvecm updatecerts` makes each anew (`PVE/Cluster/Setup.pm`); the next
@@ -75,15 +77,24 @@ pub fn target(node: &str, cluster_name: &str) -> String {
 /// Separates the node.
 pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     // After a crash the configuration that says all this may be gone.
-    run.mark("reset", &serde_json::to_string(request)?)?;
+    run.mark(MARK, &serde_json::to_string(request)?)?;
     phases(run, request)
 }
 
 /// Goes on with a reset whose process was killed.
 pub fn resume(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
-    let Some(text) = run.marked("reset") else { return Ok(None) };
+    let Some(text) = run.marked(MARK) else { return Ok(None) };
     let request: Request = serde_json::from_str(text).context("the journal's mark \"reset\"")?;
     phases(run, &request).map(Some)
+}
+
+/// The last operation of this node, if it was a reset that failed: no facts may show any more what is still to be done.
+pub fn failed(node: &Node, target: &str) -> anyhow::Result<Option<Request>> {
+    let last = Journal::all(node)?.pop();
+    let is_it =
+        |last: &Journal| last.kind == Kind::Reset && last.state == State::Failed && last.target == target;
+    let Some(last) = last.filter(is_it) else { return Ok(None) };
+    Ok(last.marks.get(MARK).and_then(|text| serde_json::from_str(text).ok()))
 }
 
 fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {

@@ -264,6 +264,12 @@ const SCENARIOS: &[Scenario] = &[
         run: killed::auto_without_member,
     },
     Scenario {
+        name: "faults",
+        what: "a sample of the fault matrix: each operation, each fault, nothing is lost",
+        is_long: false,
+        run: |scene| crate::faults::sample(scene.project),
+    },
+    Scenario {
         name: "terminated",
         what: "a module that is told to end says so, its operation goes on",
         is_long: true,

@@ -9,6 +9,7 @@ mod command;
 mod demo;
 mod docs;
 mod elf;
+mod faults;
 mod formation;
 mod lab;
 mod manual;
@@ -16,6 +17,7 @@ mod measure;
 mod oracle;
 mod project;
 mod stage;
+mod strike;
 mod test;
 mod tidy;
 mod tool;
@@ -43,6 +45,7 @@ cargo xtask COMMAND
   stage [--target TRIPLE]…  the installable collection under target/collections
   venv                      ansible-core, Molecule and the linters under target/venv
   tidy                      the invariants that a look at the sources can decide
+  faults [--write] [CELL…]  each step of each operation met by each fault, resumable: docs/faults.md
   formation [--write]       the table of BENCHMARKS.md of clusters formed one by one and in waves
   bench [--write [ROUNDS]]  what a task costs by each way a module can come: BENCHMARKS.md
   measure [--write]         the README's table of durations and sizes, measured in the lab
@@ -70,6 +73,7 @@ fn run(args: &[String]) -> Result<()> {
         "bench" => bench::run(&project, rest),
         "build" => build::run(&project, rest),
         "demo" => demo::run(&project, rest),
+        "faults" => faults::run(&project, rest),
         "formation" => formation::run(&project, rest),
         "measure" => measure::run(&project, rest),
         "docs" => docs::run(&project, rest),

@@ -106,6 +106,21 @@ fn killed_at_any_program_a_rerun_converges() {
 }
 
 #[test]
+fn the_lock_that_a_killed_pvesh_holds_is_waited_for() {
+    let fake = single();
+    let mut tries = 0;
+    fake.on(move |_, cmd| {
+        tries += usize::from(cmd.program == "pvesh");
+        let stderr = "cfs-lock 'file-corosync_conf' error: got lock request timeout\n".to_owned();
+        let refused = pve::Output { code: Some(255), stderr, ..pve::Output::default() };
+        (cmd.program == "pvesh" && tries < 3).then_some(Ok(refused))
+    });
+    let result = call(&fake, json!([asked("pve2", 12, &sample_key())]));
+    assert_eq!(result["admitted"], json!(["pve2"]), "{result:?}");
+    assert_eq!(fake.calls().iter().filter(|line| line.starts_with("pvesh")).count(), 3);
+}
+
+#[test]
 fn what_would_break_the_cluster_is_refused_before_pvesh_is_asked() {
     let key = sample_key();
     let refused = |fake: &Fake, nodes: Value, reason: &str| {

@@ -26,7 +26,13 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let name = session.facts.node.clone();
     let what = format!("node {name:?} can't be reset");
     let plan = plan::plan(&session.facts, &args).map_err(|faults| session.refusal(&what, &faults))?;
-    let Plan::Reset(request) = plan else {
+    let request = match plan {
+        Plan::Reset(request) => Some(request),
+        Plan::Keep => {
+            session.look("look for a reset that failed", |node| reset::failed(node, &target(&name)))?
+        }
+    };
+    let Some(request) = request else {
         let seen = json!({ "node": name, "fingerprint": session.facts.fingerprint });
         let msg = format!("node {name:?} is in no cluster, and nothing is left of one");
         return Ok(with_result(session.outcome(session.attached.is_some(), msg), &seen));

@@ -96,6 +96,25 @@ fn killed_at_any_program_a_rerun_ends_it() {
 }
 
 #[test]
+fn a_reset_that_failed_without_a_trace_of_the_cluster_is_done_again() {
+    let fake = member();
+    let is_broken = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let broken = is_broken.clone();
+    fake.on(move |_, cmd| {
+        let is_it =
+            cmd.line().starts_with("pvecm updatecerts") && broken.load(std::sync::atomic::Ordering::Relaxed);
+        is_it.then(|| Ok(pve::Output { code: Some(0), ..pve::Output::default() }))
+    });
+    let first = call(&fake, args());
+    assert!(first["msg"].as_str().unwrap().contains("made no certificate"), "{first:?}");
+    is_broken.store(false, std::sync::atomic::Ordering::Relaxed);
+    let second = call(&fake, args());
+    assert_eq!(second["msg"], "node \"pve1\" left cluster \"oracle\" and can join again", "{second:?}");
+    assert!(fake.node().exists("/etc/pve/nodes/pve1/pve-ssl.pem"));
+    assert_eq!(call(&fake, args())["changed"], false);
+}
+
+#[test]
 fn a_node_that_was_never_in_a_cluster_is_left_alone() {
     let fake = fresh("pve1", "10.88.0.11");
     let before = state(&fake);

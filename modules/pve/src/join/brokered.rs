@@ -62,12 +62,18 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, sealed: &str, api: Api) 
 /// A dump beside PVE's own ones, under a name of the same kind.
 fn back_up(node: &Node) -> anyhow::Result<String> {
     node.create_private_dir(BACKUP_DIR)?;
-    let name = format!("{BACKUP_DIR}/config-{}.sql", journal::unix_seconds(node));
+    let kept = format!("{BACKUP_DIR}/config-{}", journal::unix_seconds(node));
+    let name = format!("{kept}.sql");
     let dump = node.run(&Cmd::new("sqlite3", [DATABASE[0], ".dump"], SERVICE_TIME));
     let dump = dump.ok().filter(|output| output.is_success() && output.stdout.contains("COMMIT"));
     let Some(dump) = dump else {
-        // The snapshot holds the files themselves; PVE without sqlite3 only renames them.
-        return Ok("no dump: sqlite3 can't read it".to_owned());
+        // The snapshot's time ends with the join: without a dump the files themselves stay, the log beside them too.
+        for (path, ending) in DATABASE.iter().zip([".db", ".db-wal"]) {
+            if let Some(bytes) = node.read_bytes(path)? {
+                node.write(&format!("{kept}{ending}"), &bytes, FileMode::Private)?;
+            }
+        }
+        return Ok(format!("{kept}.db, as it is: sqlite3 can't read it"));
     };
     node.write(&name, dump.stdout.as_bytes(), FileMode::Private)?;
     node.run_ok(&Cmd::new("gzip", ["-f", name.as_str()], SERVICE_TIME))?;
@@ -77,4 +83,27 @@ fn back_up(node: &Node) -> anyhow::Result<String> {
         node.remove(&format!("{BACKUP_DIR}/{name}"))?;
     }
     Ok(format!("{name}.gz"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fake::Fake;
+
+    #[test]
+    fn a_database_that_sqlite3_cant_read_is_kept_as_it_is() {
+        let fake = Fake::standalone("pve2", "10.88.0.12");
+        let node = fake.node();
+        fake.write(DATABASE[0], "everything that this node had");
+        fake.write(DATABASE[1], "and its log");
+        fake.answer(&format!("sqlite3 {} .dump", DATABASE[0]), 26, "");
+        let told = back_up(&node).unwrap();
+        let kept: Vec<String> = node.list(BACKUP_DIR).unwrap();
+        assert_eq!(kept.len(), 2, "{told}: {kept:?}");
+        let read = |name: &String| node.read(&format!("{BACKUP_DIR}/{name}")).unwrap().unwrap();
+        assert_eq!(
+            kept.iter().map(read).collect::<Vec<_>>(),
+            ["everything that this node had", "and its log"]
+        );
+    }
 }

@@ -45,11 +45,12 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
         }
         Ok(((), ACCESS_FILES.join(", ")))
     })?;
+    // It holds keys, and has served: what is left can be had without it.
+    snapshot::discard(run.node, &id)?;
     if is_pmxcfs_touched && run.marked("api").is_some() {
         finish::restart_api(run, &finish::UNITS)
             .context("everything is restored, but the API does not come back: restart pveproxy")?;
     }
-    snapshot::discard(run.node, &id)?;
     Ok(true)
 }
 

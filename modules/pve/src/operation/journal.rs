@@ -14,6 +14,10 @@ use crate::order::sort_short_by;
 
 /// Where journals are.
 pub const DIR: &str = "/var/lib/sddc-pve/operations";
+/// The mark of an operation that could not be undone.
+pub(super) const UNDO: &str = "undo";
+/// Its value after the first try.
+pub(super) const HALF: &str = "failed";
 /// How many ended operations are remembered.
 const KEPT: usize = 50;
 
@@ -153,6 +157,11 @@ impl Journal {
         }
         sort_short_by(&mut journals, |a, b| (a.started, &a.id).cmp(&(b.started, &b.id)));
         Ok(journals)
+    }
+
+    /// Whether it could not be undone when it failed, and this was not tried again yet.
+    pub(super) fn is_half_undone(&self) -> bool {
+        self.marks.get(UNDO).is_some_and(|tried| tried == HALF)
     }
 
     /// What an operation is called in messages.

@@ -4,14 +4,11 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::journal::{self, Journal, State, Step};
+use super::journal::{self, Journal, State, Step, UNDO};
 use super::work::{self, TakeBack, Work};
 use crate::audit::{self, Entry, Origin};
 use crate::deadline::Expired;
 use crate::{Cmd, Deadline, Node, RunError, cluster_lock};
-
-/// The mark of an operation that could not be undone.
-pub(super) const UNDO: &str = "undo";
 
 /// An operation that runs now.
 pub struct Run<'a> {
@@ -20,12 +17,14 @@ pub struct Run<'a> {
     /// When it must have ended.
     pub deadline: Deadline,
     journal: Journal,
+    /// What is undone is undone whether or not it can be written down: the journal on the disk says that it is not ended.
+    is_undoing: bool,
 }
 
 impl<'a> Run<'a> {
     /// Takes up the operation of a journal.
     pub(super) fn new(node: &'a Node, journal: Journal, timeout: Duration) -> Self {
-        Self { node, deadline: Deadline::after(node, timeout), journal }
+        Self { node, deadline: Deadline::after(node, timeout), journal, is_undoing: false }
     }
 
     /// Does one step; its detail text is what was seen.
@@ -38,9 +37,17 @@ impl<'a> Run<'a> {
         match work(self) {
             Ok((value, detail)) => self.end(&begun, "ok", detail).map(|()| value),
             Err(error) => {
-                self.end(&begun, "failed", format!("{error:#}"))?;
+                // Why it failed counts, not that this can't be written down for the same reason.
+                let _ = self.end(&begun, "failed", format!("{error:#}"));
                 Err(error)
             }
+        }
+    }
+
+    fn note(&self) -> anyhow::Result<()> {
+        match self.journal.save(self.node) {
+            Err(_) if self.is_undoing => Ok(()),
+            saved => saved,
         }
     }
 
@@ -50,7 +57,7 @@ impl<'a> Run<'a> {
         let begun = (self.journal.steps.len(), self.node.monotonic());
         let step = Step { name: name.to_owned(), status: "running".to_owned(), ..Step::default() };
         self.journal.steps.push(step);
-        self.journal.save(self.node)?;
+        self.note()?;
         Ok(begun)
     }
 
@@ -61,7 +68,7 @@ impl<'a> Run<'a> {
         step.elapsed = (elapsed * 1000.0).round() / 1000.0;
         status.clone_into(&mut step.status);
         step.detail = detail;
-        self.journal.save(self.node)
+        self.note()
     }
 
     /// Id of the operation.
@@ -108,7 +115,11 @@ impl<'a> Run<'a> {
         if let Some(mark) = self.marked(cluster_lock::MARK) {
             cluster_lock::release(self.node, mark);
         }
-        match work::finish(self.journal.kind, &mut self) {
+        let finished = match self.journal.is_half_undone() {
+            true => Ok(None),
+            false => work::finish(self.journal.kind, &mut self),
+        };
+        match finished {
             Ok(Some(result)) => self.close(State::Succeeded, result, None)?,
             Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"), None)?,
             Err(error) => {
@@ -129,6 +140,7 @@ impl<'a> Run<'a> {
         self.journal.error = Some(text.clone());
         // Undoing has its own time: the deadline of the work is what has often just passed.
         self.deadline = Deadline::after(self.node, super::UNDO_TIME);
+        self.is_undoing = true;
         match work::undo(self.journal.kind, self) {
             Ok(true) => {
                 if let Some(told) = take_back.and_then(|what| work::take_back(self, &what)) {
@@ -142,7 +154,9 @@ impl<'a> Run<'a> {
                 let text = format!(
                     "{text}; and what it had changed could not be undone: {undo:#}; what was there before is in {kept}"
                 );
-                self.journal.marks.insert(UNDO.to_owned(), "failed".to_owned());
+                // Tried once more by the next run, and then never again.
+                let tried = if self.journal.is_half_undone() { "failed again" } else { journal::HALF };
+                self.journal.marks.insert(UNDO.to_owned(), tried.to_owned());
                 self.close(State::Failed, Value::Null, Some(text))
             }
         }
@@ -152,6 +166,11 @@ impl<'a> Run<'a> {
         self.journal.state = state;
         self.journal.result = result;
         self.journal.error = error;
+        // A lock that could not be given back, as without quorum, is given back by the next operation.
+        let is_held = |mark: &&str| cluster_lock::is_held(self.node, mark);
+        if self.marked(cluster_lock::MARK).filter(is_held).is_none() {
+            self.journal.marks.remove(cluster_lock::MARK);
+        }
         self.journal.save(self.node)
     }
 

@@ -194,3 +194,57 @@ fn a_unit_that_cannot_be_started_leaves_no_orders_and_a_closed_journal() {
     assert!(!node.list("/run/sddc-pve").unwrap().iter().any(|name| name.ends_with(".assignment")));
     assert!(unended(&node).unwrap().is_none());
 }
+
+#[test]
+fn what_was_undone_half_is_tried_once_more_by_the_next_run_and_no_later_one() {
+    let (fake, lines) = with_units(|_| {}, "inactive");
+    let node = fake.node();
+    let mut half = Journal { state: State::Failed, ..unended_join(&fake) };
+    half.marks.insert(journal::UNDO.to_owned(), journal::HALF.to_owned());
+    half.save(&node).unwrap();
+    // The unit that is to undo it does nothing here; the journal says meanwhile that it is not ended.
+    let error = settle_earlier(&node, Kind::Create, "x", Duration::from_secs(60), false).unwrap_err();
+    assert!(format!("{error:#}").contains("ended in the middle"), "{error:#}");
+    assert_eq!(lines.lock().unwrap().len(), 1);
+    run_unit(&node, "1-join").unwrap();
+    assert_eq!(Journal::load(&node, "1-join").unwrap().unwrap().state, State::RolledBack);
+
+    half.marks.insert(journal::UNDO.to_owned(), "failed again".to_owned());
+    half.save(&node).unwrap();
+    assert!(unended(&node).unwrap().is_none());
+    half.marks.insert(journal::UNDO.to_owned(), journal::HALF.to_owned());
+    half.save(&node).unwrap();
+    assert_eq!(unended(&node).unwrap().unwrap().id, "1-join");
+    // What came after it stands on what is there.
+    Journal { id: "2-join".into(), started: 7, state: State::Succeeded, ..Journal::default() }
+        .save(&node)
+        .unwrap();
+    assert!(unended(&node).unwrap().is_none());
+}
+
+#[test]
+fn what_can_no_longer_be_written_down_is_undone_all_the_same() {
+    let fake = Fake::standalone("pve2", "10.88.0.12");
+    fake.write("/root/.ssh/authorized_keys", "ssh-ed25519 AAAA controller\n");
+    fake.write("/etc/ssh/sshd_config", "PermitRootLogin yes\n");
+    fake.on(|machine, cmd| {
+        (cmd.program == "pvecm").then(|| {
+            // As on a disk without room: nothing can be written there any more.
+            fs::remove_dir_all(machine.path(journal::DIR)).unwrap();
+            machine.write(journal::DIR, "");
+            Ok(Output { code: Some(0), ..Output::default() })
+        })
+    });
+    let create = create::Request {
+        cluster_name: "prod".into(),
+        node: "pve2".into(),
+        links: Vec::new(),
+        nodeid: 1,
+        votes: 1,
+        token_coefficient: None,
+    };
+    assert!(perform(&fake.node(), Work::Create(create), Duration::from_secs(60)).is_err());
+    assert!(fake.calls().iter().any(|line| line.starts_with("pvecm create")));
+    assert!(!fake.node().exists("/root/.ssh/authorized_keys2"), "the keys are not as they were");
+    assert!(fake.node().list(crate::snapshot::DIR).unwrap().is_empty(), "the snapshot is left");
+}

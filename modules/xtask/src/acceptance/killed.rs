@@ -4,7 +4,6 @@
 
 use std::fs;
 use std::thread;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -16,43 +15,11 @@ use super::passwords::{LEFT, shadow, until};
 use super::play::Run;
 use super::scene::{Scene, same};
 use crate::lab::{LINKS, Node};
+use crate::strike::{self, UNIT};
 
 const CLUSTER: &str = "sddc-cluster";
-const UNIT: &str = "sddc-pve-operation.service";
 /// More steps than any join has.
 const STEPS: usize = 40;
-/// Stops the operation's own process the moment that its journal shows so many steps, or tells that it ended before.
-const WATCH: &str = r#"
-import glob, json, os, signal, sys, time
-wanted, seen = int(sys.argv[1]), set(glob.glob("/var/lib/sddc-pve/operations/*.json"))
-while True:
-    time.sleep(0.001)
-    for path in set(glob.glob("/var/lib/sddc-pve/operations/*.json")) - seen:
-        try:
-            with open(path) as file:
-                journal = json.load(file)
-        except (OSError, ValueError):
-            continue
-        if journal["kind"] != "join":
-            continue
-        if journal["state"] != "running":
-            print("ended", flush=True)
-            sys.exit()
-        if len(journal["steps"]) >= wanted:
-            for process in glob.glob("/proc/[0-9]*/cmdline"):
-                try:
-                    with open(process) as file:
-                        words = file.read().split("\0")
-                except OSError:
-                    continue
-                if "__operation" in words and words[0].startswith("/usr/local/lib/sddc-pve/"):
-                    os.kill(int(process.split("/")[2]), signal.SIGSTOP)
-            print("struck", journal["steps"][wanted - 1]["name"], flush=True)
-            sys.exit()
-"#;
-const AHEAD: &str = "rm -f /root/struck; systemd-run --quiet --collect --unit=watch \
-    --property=StandardOutput=file:/root/struck python3 /root/watch.py STEP; \
-    timeout 20 sh -c 'until systemctl is-active --quiet watch; do sleep 0.1; done'";
 /// The joiner as it was before it ever joined, beside itself: what a join can leave is below these, and /etc/pve is
 /// another file system.
 const KEEP: &str = "systemctl stop pvedaemon pveproxy pve-cluster; mkdir -p /var/tmp/before/var/lib; \
@@ -200,15 +167,14 @@ fn strike(
     victim: Victim,
 ) -> Result<Option<String>> {
     let joiner = nodes[1];
-    scene.lab.write(joiner, "/root/watch.py", WATCH)?;
-    scene.sh(joiner, &AHEAD.replace("STEP", &step.to_string()))?;
+    let ahead = strike::ahead(joiner, "join", step, 240)?;
     // Told apart from what else plays on this machine.
     let mark = format!("controller={}", scene.dir().display());
     // A cluster that lists a node which did not join is not waited for: it does not become well by itself.
     let more = ["-e", &mark, "-e", "pve_validate_timeout=20"];
     thread::scope(|threads| {
         let first = threads.spawn(|| join(&format!("{step}-first"), &more));
-        let struck = await_struck(scene, joiner);
+        let struck = ahead.struck().map(|struck| struck.map(|struck| struck.name));
         if let Ok(Some(_)) = &struck {
             cut_off(scene, nodes, victim, &mark)?;
         }
@@ -220,7 +186,7 @@ fn strike(
         if victim == Victim::Operation {
             ensure!(!run.is_success, "the join succeeded though its process was killed");
         }
-        await_ended(scene, joiner)?;
+        strike::await_ended(&scene.lab, joiner)?;
         Ok(Some(name))
     })
 }
@@ -258,27 +224,6 @@ fn kill_those(is_one: impl Fn(&[&str]) -> bool) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn await_struck(scene: &Scene<'_>, node: Node) -> Result<Option<String>> {
-    let deadline = Instant::now() + Duration::from_secs(240);
-    while Instant::now() < deadline {
-        let said = scene.sh(node, "cat /root/struck 2>/dev/null || true")?;
-        if let Some(name) = said.trim().strip_prefix("struck ") {
-            return Ok(Some(name.to_owned()));
-        }
-        if said.trim() == "ended" {
-            return Ok(None);
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    bail!("{node} came to no such step, and to no end")
-}
-
-/// Until the operation is over by itself: it has a deadline of its own.
-fn await_ended(scene: &Scene<'_>, node: Node) -> Result<()> {
-    let wait = format!("timeout 180 sh -c 'while systemctl is-active --quiet {UNIT}; do sleep 0.2; done'");
-    scene.sh(node, &wait).map(drop)
 }
 
 /// One run more joins, and nothing of a token is left.

@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
@@ -85,6 +86,9 @@ impl Access {
     /// Reads the host keys of these nodes and writes known_hosts and the inventory.
     /// A node that does not run keeps the keys that were read while it did.
     pub fn write(&self, nodes: &[Node]) -> Result<()> {
+        // Nodes may be made anew side by side, while others are logged in to.
+        static WRITING: Mutex<()> = Mutex::new(());
+        let _writing = WRITING.lock().unwrap_or_else(PoisonError::into_inner);
         let before = fs::read_to_string(self.known_hosts()).unwrap_or_default();
         let mut known = String::new();
         for node in nodes {
@@ -98,9 +102,8 @@ impl Access {
                 ),
             }
         }
-        fs::write(self.known_hosts(), known)?;
-        fs::write(&self.inventory, self.inventory_text(nodes))
-            .with_context(|| format!("can't write {}", self.inventory.display()))
+        replace(&self.known_hosts(), &known)?;
+        replace(&self.inventory, &self.inventory_text(nodes))
     }
 
     fn inventory_text(&self, nodes: &[Node]) -> String {
@@ -148,6 +151,14 @@ impl Access {
         }
         Ok(())
     }
+}
+
+/// As a whole: somebody may be reading it.
+fn replace(path: &Path, text: &str) -> Result<()> {
+    let aside = path.with_extension("new");
+    fs::write(&aside, text)
+        .and_then(|()| fs::rename(&aside, path))
+        .with_context(|| format!("can't write {}", path.display()))
 }
 
 fn host_lines(hosts: &str, keys: &str) -> String {

@@ -2,7 +2,7 @@
 
 use std::process::Output;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use super::layout::prefix;
 use crate::command::Cmd;
@@ -67,6 +67,31 @@ pub fn exists(kind: &str, name: &str) -> bool {
 /// Runs a program in a container; its exit status is the caller's to judge. 124: it took longer than `seconds`.
 pub fn exec(container: &str, argv: &[&str], seconds: u64) -> Result<Output> {
     Cmd::new("timeout").arg(seconds.to_string()).args(["docker", "exec", container]).args(argv).output()
+}
+
+/// The same by way of the container's namespaces, a tenth of the cost: for who asks very often, on the engine's own machine.
+pub fn enter(container: &str, argv: &[&str], seconds: u64) -> Result<Output> {
+    let process = docker(["inspect", "--format", "{{.State.Pid}}", container]).read()?;
+    let process = process.trim();
+    ensure!(process != "0", "{container} does not run");
+    Cmd::new("timeout")
+        .arg(seconds.to_string())
+        .args(["nsenter", "--target", process])
+        .args([
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--cgroup",
+            "--",
+            "env",
+            "--ignore-environment",
+        ])
+        .args(["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root"])
+        .args(argv)
+        .dir("/")
+        .output()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Output, Stdio};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -42,13 +42,15 @@ pub struct Lab<'a> {
     access: Access,
     /// An emulator to put into the image in place of building one.
     pub emulator: Option<PathBuf>,
+    /// Whether programs are run on nodes by way of their namespaces, which is quicker.
+    pub is_entered: bool,
 }
 
 impl<'a> Lab<'a> {
     /// The lab, whatever runs of it. Needs Docker and ssh.
     pub fn open(project: &'a Project) -> Result<Lab<'a>> {
         tool::docker()?;
-        Ok(Lab { project, access: Access::prepare(project)?, emulator: None })
+        Ok(Lab { project, access: Access::prepare(project)?, emulator: None, is_entered: false })
     }
 
     /// The nodes that there are, running or not.
@@ -178,7 +180,29 @@ impl<'a> Lab<'a> {
 
     /// Runs a program on a node, not through ssh; its exit status is the caller's to judge.
     pub fn exec(&self, node: Node, argv: &[&str]) -> Result<Output> {
-        docker::exec(&node.container(), argv, 120)
+        self.exec_within(node, argv, 120)
+    }
+
+    /// The same for what may take longer, or must not; status 124: it took more than so many seconds.
+    pub fn exec_within(&self, node: Node, argv: &[&str], seconds: u64) -> Result<Output> {
+        match self.is_entered {
+            true => docker::enter(&node.container(), argv, seconds),
+            false => docker::exec(&node.container(), argv, seconds),
+        }
+    }
+
+    /// Copies a program of this machine onto a node.
+    pub fn install(&self, node: Node, program: &std::path::Path, to: &str) -> Result<()> {
+        self.copy_in(node, program.to_owned(), to)
+    }
+
+    /// ssh to a node as root, with the lab's key: what is to be run there is the next argument.
+    pub fn ssh(&self, node: Node) -> Command {
+        let mut command = Command::new("ssh");
+        // The first word counts: a node that is gone is noticed sooner than the lab's users need.
+        command.args(["-oServerAliveInterval=4", "-oBatchMode=yes", "-oLogLevel=ERROR"]);
+        command.args(self.access.ssh_options()).arg(format!("root@{}", node.address(LINKS[0])));
+        command
     }
 
     /// Runs a program on a node that must succeed; returns what it wrote to standard output.
