@@ -15,6 +15,7 @@ mod manual;
 mod measure;
 mod oracle;
 mod project;
+mod soak;
 mod stage;
 mod test;
 mod tidy;
@@ -45,6 +46,7 @@ cargo xtask COMMAND
   tidy                      the invariants that a look at the sources can decide
   formation [--write]       the table of BENCHMARKS.md of clusters formed one by one and in waves
   bench [--write [ROUNDS]]  what a task costs by each way a module can come: BENCHMARKS.md
+  soak [--rounds N] [--write]  form, add, rejoin, remove, reset, 50 times: what piles up, BENCHMARKS.md; resumable
   measure [--write]         the README's table of durations and sizes, measured in the lab
 ";
 
@@ -71,6 +73,7 @@ fn run(args: &[String]) -> Result<()> {
         "build" => build::run(&project, rest),
         "demo" => demo::run(&project, rest),
         "formation" => formation::run(&project, rest),
+        "soak" => soak::run(&project, rest),
         "measure" => measure::run(&project, rest),
         "docs" => docs::run(&project, rest),
         "stage" => stage::run(&project, rest),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{collection, report, sanity};
 use crate::command::Cmd;
 use crate::project::Project;
-use crate::{acceptance, build, docs, lab, stage, tidy, tool, venv};
+use crate::{acceptance, build, docs, lab, soak, stage, tidy, tool, venv};
 
 /// A part of the whole test.
 pub struct Layer {
@@ -105,6 +105,12 @@ pub const LAYERS: &[Layer] = &[
         deadline: minutes(12),
         uses_lab: true,
         ..quick("molecule", "site.yml on fresh nodes: check, converge, idempotence, verify", molecule)
+    },
+    Layer {
+        needs: &["build", "venv", "lab"],
+        deadline: minutes(20),
+        uses_lab: true,
+        ..quick("soak", "form, add, rejoin, remove, reset: nothing piles up", soak::layer)
     },
 ];
 
