@@ -11,6 +11,7 @@ pub mod cfgtool;
 pub mod clocks;
 pub mod cluster_lock;
 pub mod cluster_plan;
+pub mod copies;
 pub mod corosync_conf;
 pub mod create;
 pub mod credential;

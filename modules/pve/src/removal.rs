@@ -19,7 +19,7 @@ use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::CorosyncConf;
 use crate::gather::LOCAL_CONF;
 use crate::operation::Run;
-use crate::{Cmd, Progress, observe, quorumtool};
+use crate::{Cmd, Progress, copies, observe, quorumtool};
 pub use leftovers::{Edit, Leftovers};
 pub use look::{Sight, look};
 pub use refusals::{Fault, IGNORABLE, refusals};
@@ -88,7 +88,12 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     let faults: Vec<String> = refusals(&sight, request).into_iter().map(|fault| fault.to_string()).collect();
     ensure!(faults.is_empty(), "{}", faults.join("; "));
     let copy = run.step("keep a copy of its files", |run| {
-        let kept = keep_copy(run, request)?;
+        let dir = request.directory();
+        // After a crash the first copy is there, whatever is left of the directory.
+        let kept = match run.node.exists(&dir) || run.node.exists(&copies::path(run, COPIES)) {
+            true => Some(copies::keep(run, COPIES, &dir)?),
+            false => None,
+        };
         Ok((kept.clone(), kept.unwrap_or_else(|| "there are none".to_owned())))
     })?;
     if sight.listed.is_some() {
@@ -109,31 +114,6 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     );
     let version = observe::shared_conf(run.node)?.and_then(|conf| conf.config_version());
     Ok(json!({ "removed": request.name, "copy": copy, "config_version": version }))
-}
-
-/// The first copy counts: after a crash there may be little left to copy. Its private key and guests are in it.
-fn keep_copy(run: &Run<'_>, request: &Request) -> anyhow::Result<Option<String>> {
-    let path = format!("{COPIES}/{}.tar.gz", run.id());
-    if run.node.exists(&path) {
-        return Ok(Some(path));
-    }
-    if !run.node.exists(&request.directory()) {
-        return Ok(None);
-    }
-    run.node.create_private_dir(COPIES)?;
-    let partial = format!("{path}.partial");
-    let dir = request.directory();
-    let args = ["--create", "--gzip", "--file", &partial, "--directory", "/", dir.trim_start_matches('/')];
-    let output = run.node.run(&Cmd::new("tar", args, run.deadline.left(run.node)))?;
-    // 1: a file changed while it was read.
-    ensure!(
-        matches!(output.code, Some(0 | 1)) && run.node.exists(&partial),
-        "can't keep a copy of {dir:?}, so nothing was removed: {}",
-        output.tail()
-    );
-    std::fs::rename(run.node.path(&partial), run.node.path(&path))
-        .with_context(|| format!("can't write {path:?}"))?;
-    Ok(Some(path))
 }
 
 /// `pvecm delnode`, believed when corosync of this node counts the node's vote no more. Where another pvecm was killed, PVE's

@@ -19,7 +19,7 @@ use crate::node::FileMode;
 use crate::operation::{Journal, Kind, Run, State};
 use crate::separation::separate;
 use crate::validate::NONCES;
-use crate::{Cmd, Node, observe, sshd};
+use crate::{Cmd, Node, copies, observe, sshd};
 
 /// Where copies of /etc/pve are kept, each of the time before its reset.
 const COPIES: &str = "/var/lib/sddc-pve/resets";
@@ -105,7 +105,14 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
         let removed = filter(run.node, sshd::OWN_KEYS, is_own)?;
         Ok(((), format!("{told}; {removed} of other nodes left out")))
     })?;
-    let copy = run.step("keep a copy of /etc/pve", |run| keep_copy(run).map(|path| (path.clone(), path)))?;
+    let copy = run.step("keep a copy of /etc/pve", |run| {
+        // Nothing is mounted after a crash in the middle: what there is to copy was copied then.
+        let path = match run.node.exists("/etc/pve/.members") {
+            true => copies::keep(run, COPIES, "/etc/pve")?,
+            false => copies::path(run, COPIES),
+        };
+        Ok((path.clone(), path))
+    })?;
     run.step("separate this node", |run| {
         let own = request.node.clone();
         separate(run, |node| forget_cluster(node, &own, &request.others))?;
@@ -147,27 +154,6 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     Ok(
         json!({ "node": request.node, "cluster": request.cluster_name, "copy": copy, "fingerprint": fingerprint }),
     )
-}
-
-/// The first copy counts: after a crash there may be little left to copy.
-fn keep_copy(run: &Run<'_>) -> anyhow::Result<String> {
-    let path = format!("{COPIES}/{}.tar.gz", run.id());
-    if run.node.exists(&path) || !run.node.exists("/etc/pve/.members") {
-        return Ok(path);
-    }
-    run.node.create_private_dir(COPIES)?;
-    let partial = format!("{path}.partial");
-    let args = ["--create", "--gzip", "--file", &partial, "--directory", "/", "etc/pve"];
-    let output = run.node.run(&Cmd::new("tar", args, run.deadline.left(run.node)))?;
-    // 1: a file changed while it was read, as pmxcfs' own logs do.
-    ensure!(
-        matches!(output.code, Some(0 | 1)) && run.node.exists(&partial),
-        "can't keep a copy of /etc/pve: {}",
-        output.tail()
-    );
-    let (from, to) = (run.node.path(&partial), run.node.path(&path));
-    std::fs::rename(from, to).with_context(|| format!("can't write {path:?}"))?;
-    Ok(path)
 }
 
 /// While /etc/pve is this node's alone: removes what it holds of the cluster and of its other nodes.

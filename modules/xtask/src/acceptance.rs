@@ -2,6 +2,7 @@
 //! other tools than our own modules. This file owns the list and its running.
 
 mod access;
+mod concurrent;
 mod controllers;
 mod credentials;
 mod delivery;
@@ -20,6 +21,7 @@ mod recover;
 mod refusals;
 mod registry;
 mod report;
+mod rivals;
 mod scene;
 mod secrets;
 mod ssh;
@@ -349,6 +351,11 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// All of them: those of an area of their own are listed there.
+fn scenarios() -> impl Iterator<Item = &'static Scenario> {
+    SCENARIOS.iter().chain(concurrent::SCENARIOS)
+}
+
 /// The command.
 pub fn run(project: &Project, args: &[String]) -> Result<()> {
     play_all(project, choose(args)?)
@@ -356,7 +363,7 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
 
 /// What the test command runs: all scenarios, or a covering selection.
 pub fn layer(project: &Project, is_full: bool) -> Result<()> {
-    play_all(project, SCENARIOS.iter().filter(|scenario| is_full || !scenario.is_long).collect())
+    play_all(project, scenarios().filter(|scenario| is_full || !scenario.is_long).collect())
 }
 
 fn play_all(project: &Project, chosen: Vec<&Scenario>) -> Result<()> {
@@ -383,12 +390,12 @@ fn play_all(project: &Project, chosen: Vec<&Scenario>) -> Result<()> {
 
 fn choose(args: &[String]) -> Result<Vec<&'static Scenario>> {
     if args.is_empty() {
-        return Ok(SCENARIOS.iter().collect());
+        return Ok(scenarios().collect());
     }
-    let find = |name: &String| match SCENARIOS.iter().find(|scenario| scenario.name == name) {
+    let find = |name: &String| match scenarios().find(|scenario| scenario.name == name) {
         Some(scenario) => Ok(scenario),
         None => {
-            let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            let names: Vec<&str> = scenarios().map(|scenario| scenario.name).collect();
             bail!("no scenario {name:?}: there are {}", names.join(", "))
         }
     };

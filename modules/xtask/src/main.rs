@@ -16,6 +16,7 @@ mod manual;
 mod measure;
 mod oracle;
 mod project;
+mod soak;
 mod stage;
 mod strike;
 mod test;
@@ -48,6 +49,7 @@ cargo xtask COMMAND
   faults [--write] [CELL…]  each step of each operation met by each fault, resumable: docs/faults.md
   formation [--write]       the table of BENCHMARKS.md of clusters formed one by one and in waves
   bench [--write [ROUNDS]]  what a task costs by each way a module can come: BENCHMARKS.md
+  soak [--rounds N] [--write]  form, add, rejoin, remove, reset, 50 times: what piles up, BENCHMARKS.md; resumable
   measure [--write]         the README's table of durations and sizes, measured in the lab
 ";
 
@@ -75,6 +77,7 @@ fn run(args: &[String]) -> Result<()> {
         "demo" => demo::run(&project, rest),
         "faults" => faults::run(&project, rest),
         "formation" => formation::run(&project, rest),
+        "soak" => soak::run(&project, rest),
         "measure" => measure::run(&project, rest),
         "docs" => docs::run(&project, rest),
         "stage" => stage::run(&project, rest),

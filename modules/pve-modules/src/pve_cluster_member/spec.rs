@@ -143,7 +143,7 @@ const TABLE: Spec = Spec {
             "copies",
             Kind::List,
             &["Paths on this member of copies of the directories that were removed, for root only. They hold the nodes' \
-               private keys, and the configuration of guests."],
+               private keys, and the configuration of guests. The newest ten copies stay."],
         )
         .elements(Kind::Str)
         .returned("with O(state=absent)"),

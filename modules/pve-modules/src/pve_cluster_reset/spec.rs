@@ -65,7 +65,8 @@ const TABLE: Spec = Spec {
         Ret::new(
             "copy",
             Kind::Str,
-            &["Path on this node of a copy of /etc/pve from before, for root only. It holds the cluster's keys."],
+            &["Path on this node of a copy of /etc/pve from before, for root only. It holds the cluster's keys. The newest \
+               ten copies stay."],
         )
         .returned("when it left a cluster"),
         FINGERPRINT,

@@ -70,6 +70,18 @@ fn the_first_run_separates_and_the_second_finds_nothing_to_do() {
 }
 
 #[test]
+fn copies_of_earlier_resets_are_few() {
+    let fake = member();
+    for second in 10..22 {
+        fake.write(&format!("/var/lib/sddc-pve/resets/10000000{second}-000-reset-1.tar.gz"), "older");
+    }
+    let copy = call(&fake, args())["copy"].as_str().unwrap().to_owned();
+    let kept = fake.node().list("/var/lib/sddc-pve/resets").unwrap();
+    assert_eq!((kept.len(), kept[0].as_str()), (10, "1000000013-000-reset-1.tar.gz"), "{kept:?}");
+    assert!(copy.ends_with(&kept[9]), "{kept:?}");
+}
+
+#[test]
 fn check_mode_shows_what_would_go_and_touches_nothing() {
     let fake = member();
     let before = tree(&fake.path("/"));

@@ -11,11 +11,9 @@ use crate::gather::{AUTHKEY, LOCAL_CONF};
 use crate::operation::{Run, journal};
 use crate::seal::Material;
 use crate::snapshot::Snapshot;
-use crate::{Cmd, FileMode, Node, observe};
+use crate::{Cmd, FileMode, Node, copies, observe};
 
 const BACKUP_DIR: &str = "/var/lib/pve-cluster/backup";
-/// What PVE keeps of its own backups.
-const BACKUPS_KEPT: usize = 10;
 const SERVICE_TIME: Duration = Duration::from_secs(60);
 
 pub(super) fn run(run: &mut Run<'_>, request: &Request, sealed: &str, api: Api) -> anyhow::Result<()> {
@@ -77,11 +75,7 @@ fn back_up(node: &Node) -> anyhow::Result<String> {
     };
     node.write(&name, dump.stdout.as_bytes(), FileMode::Private)?;
     node.run_ok(&Cmd::new("gzip", ["-f", name.as_str()], SERVICE_TIME))?;
-    let mut old = node.list(BACKUP_DIR)?;
-    old.retain(|name| name.starts_with("config-") && name.ends_with(".sql.gz"));
-    for name in &old[..old.len().saturating_sub(BACKUPS_KEPT)] {
-        node.remove(&format!("{BACKUP_DIR}/{name}"))?;
-    }
+    copies::forget_old(node, BACKUP_DIR, "config-")?;
     Ok(format!("{name}.gz"))
 }
 

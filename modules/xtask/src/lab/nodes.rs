@@ -168,6 +168,11 @@ impl<'a> Lab<'a> {
         self.access.close_connections(node)
     }
 
+    /// Ends the ssh connections that Ansible keeps open to a node.
+    pub fn hang_up(&self, node: Node) -> Result<()> {
+        self.access.close_connections(node)
+    }
+
     /// Unplugs a link of a node, or all.
     pub fn cut(&self, node: Node, link: Option<Link>) -> Result<()> {
         plug(node, link, false)

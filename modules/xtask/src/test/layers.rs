@@ -10,7 +10,7 @@ use super::{collection, report, sanity};
 use crate::command::Cmd;
 use crate::lab::layout;
 use crate::project::Project;
-use crate::{acceptance, build, docs, lab, stage, tidy, tool, venv};
+use crate::{acceptance, build, docs, lab, soak, stage, tidy, tool, venv};
 
 /// A part of the whole test.
 pub struct Layer {
@@ -107,6 +107,12 @@ pub const LAYERS: &[Layer] = &[
         deadline: minutes(12),
         uses_lab: true,
         ..quick("molecule", "site.yml on fresh nodes: check, converge, idempotence, verify", molecule)
+    },
+    Layer {
+        needs: &["build", "venv", "lab"],
+        deadline: minutes(20),
+        uses_lab: true,
+        ..quick("soak", "form, add, rejoin, remove, reset: nothing piles up", soak::layer)
     },
 ];
 

@@ -73,6 +73,18 @@ fn the_first_run_removes_all_of_it_and_the_second_finds_nothing_to_do() {
 }
 
 #[test]
+fn copies_of_nodes_removed_earlier_are_few() {
+    let fake = member();
+    for second in 10..22 {
+        fake.write(&format!("/var/lib/sddc-pve/removed/10000000{second}-000-remove-1.tar.gz"), "older");
+    }
+    let copy = call(&fake, args())["copies"][0].as_str().unwrap().to_owned();
+    let kept = fake.node().list("/var/lib/sddc-pve/removed").unwrap();
+    assert_eq!((kept.len(), kept[0].as_str()), (10, "1000000013-000-remove-1.tar.gz"), "{kept:?}");
+    assert!(copy.ends_with(&kept[9]), "{kept:?}");
+}
+
+#[test]
 fn check_mode_shows_what_would_go_and_touches_nothing() {
     let fake = member();
     // What pmxcfs shows follows the machine at the first program only.
