@@ -153,21 +153,35 @@ const TABLE: Spec = Spec {
     )
 };
 
-const EXAMPLES: &str = r#"- name: Have the QNetd host serve
+const EXAMPLES: &str = r#"# The role sddc.pve.qdevice plays these in their order.
+- name: Have the QNetd host serve (there, or with delegate_to)
   sddc.pve.pve_qdevice:
     state: serving
     cluster_name: sddc-cluster
-  delegate_to: qnetd1
-  run_once: true
   register: qnetd
 
-- name: Ask for a certificate for each member
+- name: Ask for a certificate on a member
   sddc.pve.pve_qdevice:
     state: requested
     cluster_name: sddc-cluster
     host: 10.10.1.30
     ca: "{{ qnetd.ca }}"
   register: member
+
+- name: Have the QNetd host sign what a member asks for
+  sddc.pve.pve_qdevice:
+    state: serving
+    cluster_name: sddc-cluster
+    requests:
+      node1: "{{ member.request | default('') }}"
+  register: signed
+
+- name: Add the device on a member, and wait for its vote
+  sddc.pve.pve_qdevice:
+    cluster_name: sddc-cluster
+    host: 10.10.1.30
+    ca: "{{ qnetd.ca }}"
+    certificate: "{{ signed.certificates.node1 | default(omit) }}"
 
 - name: Remove the device, on every member
   sddc.pve.pve_qdevice:
