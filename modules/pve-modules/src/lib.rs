@@ -21,6 +21,7 @@ pub mod pve_join_credential;
 pub mod pve_join_credential_info;
 pub mod pve_link_probe;
 pub mod pve_preflight;
+pub mod pve_qdevice;
 pub mod ranges;
 pub mod steps;
 pub mod vocabulary;
@@ -36,6 +37,7 @@ pub static MODULES: &[&Module] = &[
     &pve_cluster_validate::MODULE,
     &pve_join_credential::MODULE,
     &pve_join_credential_info::MODULE,
+    &pve_qdevice::MODULE,
     &pve_cluster_recover::MODULE,
     &pve_cluster_reset::MODULE,
     &pve_preflight::MODULE,

@@ -201,7 +201,9 @@ fn gate_faults(standing: &Standing, decision: &Decision) -> Vec<String> {
         faults.push("the cluster has no quorum: bring its nodes up first".to_owned());
     }
     if standing.has_qdevice {
-        faults.push("a quorum device is configured: remove it, admit the nodes, add it again".to_owned());
+        faults.push("a quorum device is configured: remove it (playbooks/qdevice.yml -e pve_qdevice_state=absent), admit the nodes, set \
+             it up again"
+                .to_owned());
     }
     let down: Vec<&str> = standing
         .nodes

@@ -93,6 +93,17 @@ impl CorosyncConf {
         self.root.section("quorum").is_some_and(|quorum| quorum.section("device").is_some())
     }
 
+    /// The quorum device's votes, 0 where none is configured (1 where it does not say, votequorum(5)).
+    pub fn qdevice_votes(&self) -> u32 {
+        let device = self.root.section("quorum").and_then(|quorum| quorum.section("device"));
+        device.map_or(0, |device| device.value("votes").and_then(|votes| votes.parse().ok()).unwrap_or(1))
+    }
+
+    /// The host that a quorum device of the model `net` asks.
+    pub fn qdevice_host(&self) -> Option<&str> {
+        self.root.section("quorum")?.section("device")?.section("net")?.value("host")
+    }
+
     /// The nodes, by node id.
     pub fn nodes(&self) -> Vec<ConfNode> {
         let mut nodes: Vec<ConfNode> = self.node_sections().map(ConfNode::of).collect();

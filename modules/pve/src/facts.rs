@@ -114,6 +114,10 @@ pub struct ClusterConfig {
     pub nodes: Vec<ClusterNode>,
     /// Whether a quorum device is configured.
     pub qdevice: bool,
+    /// The host that it asks.
+    pub qdevice_host: Option<String>,
+    /// Votes that it casts for this node's part of the cluster; `None` where corosync tells of none.
+    pub qdevice_votes: Option<u32>,
     /// The file itself. It holds no secret: that is corosync's authkey.
     pub text: String,
 }

@@ -11,6 +11,7 @@ pub mod golden;
 mod machine;
 mod programs;
 mod pve;
+mod qdevice;
 mod systemctl;
 
 use std::net::SocketAddr;

@@ -48,7 +48,9 @@ pub fn gather(node: &Node, timeout: Duration) -> NodeFacts {
     facts.addresses = keep(answers.addresses, problems);
     facts.name_addresses = keep(answers.name_addresses, problems);
     facts.services = keep(answers.services, problems);
-    let quorum = keep(answers.quorum, problems).map(|status| status.quorum);
+    let status = keep(answers.quorum, problems);
+    let qdevice_votes = status.as_ref().and_then(|status| status.qdevice_votes);
+    let quorum = status.map(|status| status.quorum);
     let links = keep(answers.links, problems);
 
     facts.machine_id = keep(node.read("/etc/machine-id"), problems).map(|id| id.trim().to_owned());
@@ -57,7 +59,7 @@ pub fn gather(node: &Node, timeout: Duration) -> NodeFacts {
     read_pmxcfs(node, &mut facts, problems);
     let conf = keep(configuration(node, facts.pmxcfs.mounted), problems);
     facts.links = links.map(|links| complete(links, &facts.node, conf.as_ref())).unwrap_or_default();
-    facts.cluster = conf.map(|conf| cluster(&conf, quorum.as_ref()));
+    facts.cluster = conf.map(|conf| ClusterConfig { qdevice_votes, ..cluster(&conf, quorum.as_ref()) });
     facts.quorum = quorum;
     facts.ha = keep(ha::read(node, &facts.node), problems);
     facts.operation = keep(operation(node), problems);
@@ -65,6 +67,11 @@ pub fn gather(node: &Node, timeout: Duration) -> NodeFacts {
     facts.state = state(&facts);
     facts.problems = std::mem::take(problems);
     facts
+}
+
+/// Whether losing quorum would fence this node.
+pub fn is_ha_active(node: &Node, name: &str) -> anyhow::Result<bool> {
+    ha::read(node, name).map(|ha| ha.active)
 }
 
 /// Adds to the links what knet measured of each, which costs one more program.
@@ -183,6 +190,8 @@ fn cluster(conf: &CorosyncConf, quorum: Option<&Quorum>) -> ClusterConfig {
         digest: certificate::digest(text.as_bytes()),
         nodes: nodes.collect(),
         qdevice: conf.has_qdevice(),
+        qdevice_host: conf.qdevice_host().map(str::to_owned),
+        qdevice_votes: None,
         text,
     }
 }

@@ -37,6 +37,7 @@ pub mod packages;
 pub mod packet_filter;
 pub mod pmxcfs;
 pub mod preflight;
+pub mod qdevice;
 pub mod quorumtool;
 pub mod recovery;
 pub mod removal;

@@ -22,6 +22,9 @@ pub struct QuorumStatus {
     pub votes: Vec<(u32, u32)>,
     /// Votes of the quorum device, where there is one.
     pub qdevice_votes: Option<u32>,
+    /// What each member with a running corosync-qdevice says of it, by node id, as in `A,V,NMW`: alive, it votes, no
+    /// master wins.
+    pub qdevices: Vec<(u32, String)>,
 }
 
 /// Asks corosync; `None` when it is not running (exit code 1, `Cannot initialize CMAP service`).
@@ -69,13 +72,17 @@ pub fn parse(text: &str) -> Option<QuorumStatus> {
 fn member(line: &str, status: &mut QuorumStatus) {
     let mut words = line.split_whitespace();
     let ids = (words.next().and_then(number), words.next().and_then(number), words.next());
-    let (Some(nodeid), Some(votes), Some(_)) = ids else { return };
+    let (Some(nodeid), Some(votes), Some(third)) = ids else { return };
     if nodeid == 0 {
         // votequorum's QDEVICE_NODEID
         status.qdevice_votes = Some(votes);
     } else {
         status.quorum.members.push(nodeid);
         status.votes.push((nodeid, votes));
+        // `NR` is none that is registered; a node's name has no comma.
+        if third.contains(',') {
+            status.qdevices.push((nodeid, third.to_owned()));
+        }
     }
 }
 
@@ -132,6 +139,7 @@ mod tests {
         let status = parse(text).unwrap();
         assert_eq!((status.quorum.members, status.qdevice_votes), (vec![1, 5], Some(1)));
         assert_eq!(status.flags, ["Quorate", "Qdevice"]);
+        assert_eq!(status.qdevices, [(1, "A,V,NMW".to_owned())]);
     }
 
     #[test]

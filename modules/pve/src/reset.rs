@@ -19,7 +19,7 @@ use crate::node::FileMode;
 use crate::operation::{Journal, Kind, Run, State};
 use crate::separation::separate;
 use crate::validate::NONCES;
-use crate::{Cmd, Node, copies, observe, sshd};
+use crate::{Cmd, Node, copies, observe, qdevice, services, sshd};
 
 /// Where copies of /etc/pve are kept, each of the time before its reset.
 const COPIES: &str = "/var/lib/sddc-pve/resets";
@@ -115,9 +115,11 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     })?;
     run.step("separate this node", |run| {
         let own = request.node.clone();
+        stop_qdevice(run)?;
         separate(run, |node| forget_cluster(node, &own, &request.others))?;
-        empty(run.node, "/etc/corosync")?;
-        empty(run.node, "/var/lib/corosync")?;
+        // A QNetd host has its authority there, and may serve other clusters.
+        empty(run.node, "/etc/corosync", "qnetd")?;
+        empty(run.node, "/var/lib/corosync", "")?;
         Ok(((), "as pvecm's manual says".to_owned()))
     })?;
     let fingerprint = run.step("make certificates of its own", |run| {
@@ -202,9 +204,18 @@ fn filter(node: &Node, path: &str, is_wanted: impl Fn(&str) -> bool) -> anyhow::
     Ok(removed)
 }
 
+/// Without a device in corosync.conf it would fail at every start. What else there is of it goes with /etc/corosync.
+fn stop_qdevice(run: &Run<'_>) -> anyhow::Result<()> {
+    let units = services::query(run.node, &[qdevice::UNIT], TOOL_LIMIT)?;
+    if units.values().any(|unit| unit.is_enabled() || unit.is_active()) {
+        observe::systemctl(run.node, &["disable", "--now", qdevice::UNIT], run.deadline.left(run.node))?;
+    }
+    Ok(())
+}
+
 /// Removes what is in a directory, which itself belongs to a package.
-fn empty(node: &Node, dir: &str) -> anyhow::Result<()> {
-    for name in node.list(dir)? {
+fn empty(node: &Node, dir: &str, but: &str) -> anyhow::Result<()> {
+    for name in node.list(dir)?.iter().filter(|name| *name != but) {
         remove_tree(node, &format!("{dir}/{name}"))?;
     }
     Ok(())

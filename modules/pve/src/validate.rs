@@ -20,6 +20,11 @@ pub const CHECKS: &[(&str, &str)] = &[
     ("in-cluster", "The node is in the cluster of that name."),
     ("quorate", "corosync and pmxcfs both have quorum."),
     (
+        "qdevice-votes",
+        "A quorum device that is configured casts its vote, by this member's corosync-qdevice too, which comes back after a \
+         boot.",
+    ),
+    (
         "members-complete",
         "The cluster lists exactly the expected nodes, and all are online for corosync and pmxcfs.",
     ),

@@ -17,6 +17,7 @@ mod networks;
 mod operator;
 mod passwords;
 mod play;
+mod qdevice;
 mod recover;
 mod refusals;
 mod registry;
@@ -294,6 +295,12 @@ const SCENARIOS: &[Scenario] = &[
         what: "a node leaves and joins again under its name, the others stay quorate",
         is_long: true,
         run: leave::rejoin,
+    },
+    Scenario {
+        name: "qdevice",
+        what: "a quorum device votes for two nodes, is missed when it does not, and goes without a trace",
+        is_long: true,
+        run: qdevice::all,
     },
     Scenario {
         name: "recover",

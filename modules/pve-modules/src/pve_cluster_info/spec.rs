@@ -119,6 +119,9 @@ const INFO: Ret = Ret::new("info", Kind::Dict, &["All facts. A key is always the
                                                   corosync does not answer."]),
             ]),
             Ret::new("qdevice", Kind::Bool, &["Whether a quorum device is configured."]),
+            Ret::new("qdevice_host", Kind::Str, &["The QNetd host that it asks; C(null) without one."]),
+            Ret::new("qdevice_votes", Kind::Int, &["Votes that it casts for this node's part of the cluster, as \
+                                                    corosync has it; C(null) where it tells of none."]),
             Ret::new("text", Kind::Str, &["corosync.conf itself. It holds no secret."]),
         ]),
         Ret::new("quorum", Kind::Dict, &["Votes; C(null) when corosync does not answer."])

@@ -168,6 +168,22 @@ fn what_would_cost_data_or_quorum_is_refused_before_anything_changes() {
 }
 
 #[test]
+fn a_quorum_device_goes_with_the_cluster_and_a_qnetd_host_keeps_its_authority() {
+    let fake = member();
+    fake.machine().install_qdevice();
+    fake.machine().start("corosync-qdevice.service");
+    fake.machine().units.get_mut("corosync-qdevice.service").unwrap().enabled = "enabled".to_owned();
+    fake.write("/etc/corosync/qdevice/net/nssdb/cert9.db", "");
+    fake.write("/etc/corosync/qnetd/nssdb/qnetd-cacert.crt", "of others");
+    let result = call(&fake, args());
+    assert_eq!(result["changed"], true, "{result:?}");
+    assert!(!fake.node().exists("/etc/corosync/qdevice"));
+    assert_eq!(fake.machine().read("/etc/corosync/qnetd/nssdb/qnetd-cacert.crt"), "of others");
+    let daemon = fake.machine().units["corosync-qdevice.service"].clone();
+    assert_eq!((daemon.active.as_str(), daemon.enabled.as_str()), ("inactive", "disabled"));
+}
+
+#[test]
 fn named_guests_may_stay() {
     let fake = member();
     let list = r#"{"version": 1, "ids": {"100": {"node": "pve1", "type": "qemu", "version": 1}}}"#;

@@ -83,12 +83,13 @@ pub(super) fn advice(nodes: &[ConfNode], has_qdevice: bool) -> Vec<String> {
     match nodes.len() {
         0 | 1 => return notes,
         2 if !has_qdevice => notes.push(
-            "two nodes: when either fails the other loses quorum and stops: add a third node or a quorum device"
+            "two nodes: when either fails the other loses quorum and stops: add a third node or a quorum device \
+             (playbooks/qdevice.yml)"
                 .to_owned(),
         ),
         count if votes % 2 == 0 && !has_qdevice => notes.push(format!(
             "{count} nodes with {votes} votes: an even number survives no more failures than one less: add a node or \
-             a quorum device"
+             a quorum device (playbooks/qdevice.yml)"
         )),
         count if votes % 2 == 1 && has_qdevice => notes.push(format!(
             "{count} nodes with {votes} votes and a quorum device: with an odd number of nodes the device makes the \

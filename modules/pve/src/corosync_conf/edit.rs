@@ -93,6 +93,22 @@ impl CorosyncConf {
         nodes.len() < before
     }
 
+    /// Adds the quorum device that `pvecm qdevice setup` writes for an even number of nodes.
+    pub fn put_qdevice(&mut self, host: &str) {
+        let device = self.root.section_mut("quorum").section_mut("device");
+        device.set("model", "net");
+        device.set("votes", 1);
+        let net = device.section_mut("net");
+        for (key, value) in [("algorithm", "ffsplit"), ("host", host), ("tls", "on")] {
+            net.set(key, value);
+        }
+    }
+
+    /// Removes the quorum device; tells whether there was one.
+    pub fn remove_qdevice(&mut self) -> bool {
+        self.root.section_mut("quorum").entries.remove("device").is_some()
+    }
+
     /// The next config version: corosync and pmxcfs take no change without a higher one.
     pub fn increase_version(&mut self) -> u64 {
         let next = self.config_version().unwrap_or(0) + 1;

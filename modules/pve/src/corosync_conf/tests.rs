@@ -96,6 +96,19 @@ fn keeps_what_it_does_not_know() {
 }
 
 #[test]
+fn a_quorum_device_is_written_as_pvecm_does_and_goes_without_a_trace() {
+    let (text, mut conf) = conf("12-three-nodes/pve1-files/corosync-conf-pve");
+    conf.put_qdevice("10.88.0.30");
+    let device = "quorum {\n  device {\n    model: net\n    net {\n      algorithm: ffsplit\n      host: 10.88.0.30\n      \
+                  tls: on\n    }\n    votes: 1\n  }\n  provider: corosync_votequorum\n}\n";
+    assert!(conf.render().contains(device), "{}", conf.render());
+    assert_eq!((conf.qdevice_host(), conf.qdevice_votes()), (Some("10.88.0.30"), 1));
+    assert!(conf.findings().is_empty());
+    assert!(conf.remove_qdevice() && !conf.remove_qdevice());
+    assert_eq!((conf.render(), conf.qdevice_votes()), (text, 0));
+}
+
+#[test]
 fn refuses_what_breaks_pve_and_names_the_line() {
     let error = |text: &str| CorosyncConf::parse(text).unwrap_err().to_string();
     assert_eq!(error("garbage\n"), "corosync.conf, line 1: missing ':' after key \"garbage\"");

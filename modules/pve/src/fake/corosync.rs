@@ -18,8 +18,9 @@ impl Machine {
             .into_iter()
             .filter(|node| node.name == self.hostname || (settled && self.is_online(&node.name)))
             .collect();
-        let expected = self.expected.unwrap_or_else(|| conf.expected_votes());
-        let total = present.iter().map(|node| node.votes).sum();
+        let expected = self.expected.unwrap_or_else(|| conf.expected_votes() + conf.qdevice_votes());
+        let cast = if self.is_device_voting() { conf.qdevice_votes() } else { 0 };
+        let total = present.iter().map(|node| node.votes).sum::<u32>() + cast;
         let quorum = expected / 2 + 1;
         Some(Quorum {
             quorate: total >= quorum,
@@ -55,9 +56,15 @@ impl Machine {
             quorum.total_votes,
             quorum.quorum,
         );
+        let daemons = self.device_flags(&conf);
         for node in conf.nodes().iter().filter(|node| quorum.members.contains(&node.nodeid)) {
             let local = if node.name == self.hostname { " (local)" } else { "" };
-            let _ = writeln!(text, "{:>10} {:>10} {}{local}", node.nodeid, node.votes, node.name);
+            let device = daemons.as_ref().map_or("", |daemons| daemons(&node.name));
+            let _ = writeln!(text, "{:>10} {:>10} {device} {}{local}", node.nodeid, node.votes, node.name);
+        }
+        if daemons.is_some() {
+            let cast = if self.is_device_voting() { conf.qdevice_votes() } else { 0 };
+            let _ = writeln!(text, "{:>10} {cast:>10}            Qdevice", 0);
         }
         Ok(text)
     }

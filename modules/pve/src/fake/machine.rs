@@ -49,6 +49,10 @@ pub struct Machine {
     pub expected: Option<u32>,
     /// This program's own file, where operations are to run apart from who asks for them.
     pub own_program: Option<PathBuf>,
+    /// Other members whose corosync-qdevice runs.
+    pub devices: BTreeSet<String>,
+    /// Whether the QNetd host takes this member's certificate and gives its vote.
+    pub qnetd_votes: bool,
     /// What was told to `pvecm add` as root's password.
     pub passwords: Vec<String>,
     pub(super) corosync_started: Option<Duration>,
@@ -122,6 +126,8 @@ impl Machine {
             calls: Vec::new(),
             expected: None,
             own_program: None,
+            devices: BTreeSet::new(),
+            qnetd_votes: true,
             passwords: Vec::new(),
             corosync_started: None,
             databases: 0,

@@ -30,6 +30,9 @@ pub(super) fn run(machine: &mut Machine, cmd: &Cmd) -> Result<Output, RunError> 
             let yes = if machine.synchronised == Some(true) { "yes" } else { "no" };
             Ok(printed(format!("NTP=yes\nNTPSynchronized={yes}\n")))
         }
+        ("certutil" | "corosync-qdevice-net-certutil" | "corosync-qnetd-certutil", args) => {
+            super::qdevice::run(machine, cmd.program.as_str(), args)
+        }
         _ => super::pve::run(machine, cmd)
             .unwrap_or_else(|| Err(RunError::NotFound { program: cmd.program.clone() })),
     }

@@ -37,7 +37,14 @@ pub(super) fn run(machine: &mut Machine, args: &[&str]) -> Output {
             "enable" | "disable" => {
                 let state = machine.units.get_mut(unit).expect("looked up above");
                 state.enabled = format!("{verb}d");
-                true
+                match (verb, args.contains(&"--now")) {
+                    ("enable", true) => machine.start(unit),
+                    ("disable", true) => {
+                        machine.stop(unit);
+                        true
+                    }
+                    _ => true,
+                }
             }
             _ => true,
         };

@@ -263,3 +263,20 @@ fn facts_survive_json() {
     assert_eq!(serde_json::from_str::<NodeFacts>(&text).unwrap(), facts);
     assert_eq!(serde_json::from_str::<NodeFacts>(r#"{"node": "a"}"#).unwrap().node, "a");
 }
+
+#[test]
+fn a_quorum_device_is_told_with_its_host_and_what_it_casts() {
+    let mut conf =
+        CorosyncConf::parse(&golden::file_in("12-three-nodes/pve1-files/corosync-conf-pve")).unwrap();
+    conf.put_qdevice("10.88.0.30");
+    let fake = Fake::member("pve1", "10.88.0.11", &conf.render());
+    fake.machine().install_qdevice();
+    fake.write("/etc/corosync/qdevice/net/nssdb/Cluster Cert", "");
+    let told = |fake: &Fake| {
+        let cluster = gather(&fake.node(), Duration::from_secs(1)).cluster.unwrap();
+        (cluster.qdevice, cluster.qdevice_host, cluster.qdevice_votes)
+    };
+    assert_eq!(told(&fake), (true, Some("10.88.0.30".to_owned()), None));
+    fake.machine().start("corosync-qdevice.service");
+    assert_eq!(told(&fake), (true, Some("10.88.0.30".to_owned()), Some(1)));
+}

@@ -44,7 +44,8 @@ pub(super) fn no_qdevice(context: &Context<'_>) -> anyhow::Result<Finding> {
     match context.facts.cluster.as_ref().map(|cluster| cluster.qdevice) {
         Some(true) => Finding::failed(
             "the cluster has a quorum device, and PVE lets nobody join beside one",
-            "pvecm qdevice remove, let the nodes join, pvecm qdevice setup again",
+            "remove it with playbooks/qdevice.yml -e pve_qdevice_state=absent, let the nodes join, and set it up again with \
+             playbooks/qdevice.yml",
         ),
         Some(false) => Finding::passed("no quorum device"),
         None => Finding::skipped("the node is in no cluster"),

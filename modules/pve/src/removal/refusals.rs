@@ -163,7 +163,8 @@ fn qdevice(sight: &Sight, request: &Request) -> Option<Fault> {
     (sight.listed.is_some() && sight.standing.has_qdevice).then_some(())?;
     fault(
         "qdevice",
-        "a quorum device is configured: remove it (pvecm qdevice remove), remove the node, add it again",
+        "a quorum device is configured: remove it (playbooks/qdevice.yml -e pve_qdevice_state=absent), remove the node, set it up \
+         again",
         request,
         &[],
     )

@@ -8,13 +8,13 @@ use super::view::nonce_path;
 use super::{Expected, View, former};
 use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::CorosyncConf;
-use crate::facts::{ClusterConfig, NodeFacts};
+use crate::facts::{ClusterConfig, NodeFacts, Service};
 use crate::gather::LOCAL_CONF;
 use crate::https::api;
 use crate::network::is_same;
 use crate::services::OF_A_MEMBER;
 use crate::verdict::{CheckReport, Finding, Severity};
-use crate::{Deadline, Node, clocks, node_certificate, observe, time_sync};
+use crate::{Deadline, Node, clocks, node_certificate, observe, qdevice, quorumtool, services, time_sync};
 
 /// The node, what is known of it, and what is expected.
 pub(super) struct Subject<'a> {
@@ -63,6 +63,7 @@ pub(super) fn run(
     vec![
         error("in-cluster", Finding::passed(format!("{wanted:?}"))),
         error("quorate", quorate(&subject)),
+        error("qdevice-votes", qdevice_votes(&subject)),
         error("members-complete", members_complete(&subject)),
         error("config-current", config_current(&subject)),
         error("links-connected", links_connected(&subject)),
@@ -100,6 +101,24 @@ fn quorate(subject: &Subject<'_>) -> anyhow::Result<Finding> {
         );
     }
     Finding::passed(text)
+}
+
+fn qdevice_votes(subject: &Subject<'_>) -> anyhow::Result<Finding> {
+    if !subject.cluster.qdevice {
+        return Finding::passed("no quorum device is configured");
+    }
+    let conf = CorosyncConf::parse(&subject.cluster.text)?;
+    let status = quorumtool::query(subject.node, subject.timeout)?.unwrap_or_default();
+    let hint = "bring the QNetd host up, see that its port 5403/tcp can be reached, and journalctl -u corosync-qdevice; \
+                playbooks/qdevice.yml sets up what is missing";
+    if let Some(fault) = qdevice::fault(&conf, &status) {
+        return Finding::failed(fault, hint);
+    }
+    let unit = services::query(subject.node, &[qdevice::UNIT], subject.timeout)?;
+    if !unit.values().all(Service::is_enabled) {
+        return Finding::failed("corosync-qdevice does not come back after a boot", hint);
+    }
+    Finding::passed(format!("{} votes", conf.qdevice_votes()))
 }
 
 fn members_complete(subject: &Subject<'_>) -> anyhow::Result<Finding> {

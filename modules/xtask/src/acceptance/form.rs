@@ -122,7 +122,7 @@ pub fn reset(scene: &Scene<'_>) -> Result<()> {
     for node in &nodes {
         let left = scene.sh(
             *node,
-            "ls /etc/pve/corosync.conf /etc/corosync/* /var/lib/corosync/* 2>/dev/null; ls /etc/pve/nodes; \
+            "ls -d /etc/pve/corosync.conf /etc/corosync/* /var/lib/corosync/* 2>/dev/null | grep -v qnetd; ls /etc/pve/nodes; \
              systemctl is-active corosync; grep -o 'root@pve.*' /etc/pve/priv/authorized_keys",
         );
         let left: Vec<String> = left?

@@ -13,6 +13,13 @@ struct Case(&'static str, Change);
 const CASES: &[Case] = &[
     Case("in-cluster", |_, expected| expected.cluster_name = "prod".into()),
     Case("quorate", |fake, _| fake.machine().online = Some(Default::default())),
+    Case("qdevice-votes", |fake, _| {
+        let mut conf = crate::corosync_conf::CorosyncConf::parse(&golden::file_in(THREE)).unwrap();
+        conf.put_qdevice("10.88.0.30");
+        for path in ["/etc/pve/corosync.conf", "/etc/corosync/corosync.conf"] {
+            fake.write(path, conf.render());
+        }
+    }),
     Case("members-complete", |_, expected| expected.nodes.as_mut().unwrap().push("pve4".into())),
     Case("config-current", |fake, _| {
         fake.machine().online = Some(Default::default());

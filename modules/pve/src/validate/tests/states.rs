@@ -331,3 +331,21 @@ fn a_node_in_no_cluster_is_told_so_and_one_whose_configuration_cannot_be_read_is
     assert_eq!(found.keys().collect::<Vec<_>>(), ["in-cluster"]);
     assert!(found["in-cluster"].contains("cannot read \"/etc/pve/corosync.conf\""), "{found:?}");
 }
+
+#[test]
+fn a_quorum_device_must_vote_by_this_member_and_come_back_after_a_boot() {
+    let mut conf = crate::corosync_conf::CorosyncConf::parse(&golden::file_in(THREE)).unwrap();
+    conf.put_qdevice("10.88.0.30");
+    let fake = member("pve1", "10.88.0.11", &conf.render());
+    fake.machine().install_qdevice();
+    fake.write("/etc/corosync/qdevice/net/nssdb/Cluster Cert", "");
+    let found = |fake: &Fake| fatal(fake, &expected(&ALL)).remove("qdevice-votes");
+    let silent = found(&fake).unwrap();
+    assert!(silent.starts_with("this member says NR of the device, 0 of its 1 votes are cast"), "{silent}");
+    fake.machine().start("corosync-qdevice.service");
+    assert_eq!(found(&fake).as_deref(), Some("corosync-qdevice does not come back after a boot"));
+    fake.machine().units.get_mut("corosync-qdevice.service").unwrap().enabled = "enabled".into();
+    assert_eq!(found(&fake), None);
+    fake.machine().qnetd_votes = false;
+    assert!(found(&fake).unwrap().contains("A,NV,NMW"));
+}
