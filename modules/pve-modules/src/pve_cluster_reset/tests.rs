@@ -122,7 +122,7 @@ fn etc_pve_is_there_again_though_nothing_could_be_removed_from_it() {
     fake.write("/etc/pve/priv/authkey.key/x", "");
     let result = call(&fake, args());
     assert!(result["msg"].as_str().unwrap().contains("authkey.key"), "{result:?}");
-    assert!(fake.machine().is_active("pve-cluster"));
+    assert!(fake.machine().is_active("pve-cluster.service"));
 }
 
 #[test]
