@@ -29,13 +29,14 @@ pub fn separate(run: &mut Run<'_>, also: impl FnOnce(&Node) -> anyhow::Result<()
             false => Progress::Pending("/etc/pve is empty".to_owned()),
         })
     })?;
-    also(node)?;
-    node.remove(SHARED_CONF)?;
-    for path in [LOCAL_CONF, AUTHKEY] {
-        node.remove(path)?;
-    }
-    end_local(run)?;
-    observe::systemctl(node, &["start", "pve-cluster"], SERVICE_TIME)?;
+    let removed = also(node).and_then(|()| {
+        [SHARED_CONF, LOCAL_CONF, AUTHKEY].into_iter().try_for_each(|path| node.remove(path).map(drop))
+    });
+    // Whatever came of it: this pmxcfs ends with the operation, and would take /etc/pve with it.
+    let is_back =
+        end_local(run).and_then(|()| observe::systemctl(node, &["start", "pve-cluster"], SERVICE_TIME));
+    removed?;
+    is_back?;
     // Only tidies the state "failed"; a corosync that never failed has nothing to reset.
     let _ = observe::systemctl(node, &["reset-failed", "corosync"], SERVICE_TIME);
     run.deadline.wait(node, "pmxcfs to be mounted again", LOOK, || {

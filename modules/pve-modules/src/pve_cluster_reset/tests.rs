@@ -127,6 +127,17 @@ fn a_reset_that_failed_without_a_trace_of_the_cluster_is_done_again() {
 }
 
 #[test]
+fn etc_pve_is_there_again_though_nothing_could_be_removed_from_it() {
+    let fake = member();
+    // No file: what can't be removed.
+    std::fs::remove_file(fake.path("/etc/pve/priv/authkey.key")).unwrap();
+    fake.write("/etc/pve/priv/authkey.key/x", "");
+    let result = call(&fake, args());
+    assert!(result["msg"].as_str().unwrap().contains("authkey.key"), "{result:?}");
+    assert!(fake.machine().is_active("pve-cluster.service"));
+}
+
+#[test]
 fn a_node_that_was_never_in_a_cluster_is_left_alone() {
     let fake = fresh("pve1", "10.88.0.11");
     let before = state(&fake);

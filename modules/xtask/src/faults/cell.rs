@@ -64,7 +64,7 @@ pub fn play(group: &mut Group<'_>, row: Row, column: Column) -> Result<Cell> {
     match operation {
         Operation::Reset => {
             let (controller, mut attempt) = (Controller::new(cast.lab, PATIENCE), Attempt::default());
-            let is_gone = controller.remove(&mut attempt, &cast.nodes[..2], cast.nodes[2])?;
+            let is_gone = controller.remove(&mut attempt, &cast.nodes[..2], cast.nodes[2], true)?;
             ensure!(is_gone, "who was reset can't be removed: {}", attempt.text());
         }
         Operation::Remove => {

@@ -80,7 +80,7 @@ impl<'l> Controller<'l> {
             Operation::AdmitSecond | Operation::JoinSecond => self.join(&mut attempt, nodes[0], nodes[1])?,
             Operation::AdmitThird | Operation::JoinThird => self.join(&mut attempt, nodes[0], nodes[2])?,
             Operation::Reset => self.leave(&mut attempt, nodes[2], "leaving")?,
-            Operation::Remove => self.remove(&mut attempt, &nodes[..2], nodes[2])?,
+            Operation::Remove => self.remove(&mut attempt, &nodes[..2], nodes[2], false)?,
         };
         Ok(attempt)
     }
@@ -91,10 +91,16 @@ impl<'l> Controller<'l> {
         Ok(self.must(attempt, node, "pve_cluster_reset", args)?.is_some())
     }
 
-    /// Takes a node off the list, and what it leaves off each member.
-    pub fn remove(&self, attempt: &mut Attempt, members: &[Node], gone: Node) -> Result<bool> {
+    /// Takes a node off the list, and what it leaves off each member; of one that has power its own reset is the proof.
+    pub fn remove(
+        &self,
+        attempt: &mut Attempt,
+        members: &[Node],
+        gone: Node,
+        is_proven: bool,
+    ) -> Result<bool> {
         for member in members {
-            let nodes = json!([{ "name": gone.name(), "links": links(gone) }]);
+            let nodes = json!([{ "name": gone.name(), "links": links(gone), "proven_stopped": is_proven }]);
             let args = json!({ "cluster_name": CLUSTER, "state": "absent", "nodes": nodes });
             if self.must(attempt, *member, "pve_cluster_member", args)?.is_none() {
                 return Ok(false);

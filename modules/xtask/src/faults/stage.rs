@@ -130,7 +130,7 @@ impl<'l> Group<'l> {
     fn third_leaves(&self) -> Result<usize> {
         let (controller, mut attempt) = (Controller::new(self.lab, PATIENCE), Attempt::default());
         let is_gone = controller.leave(&mut attempt, self.nodes[2], "leaving")?
-            && controller.remove(&mut attempt, &self.nodes[..2], self.nodes[2])?;
+            && controller.remove(&mut attempt, &self.nodes[..2], self.nodes[2], true)?;
         ensure!(is_gone, "leaving without a fault: {}", attempt.text());
         self.has_rows(Operation::Reset)?;
         self.has_rows(Operation::Remove)?;
