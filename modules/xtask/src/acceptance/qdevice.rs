@@ -13,7 +13,7 @@ use super::scene::{Scene, refused, same};
 use super::waves::{proven, watch};
 use crate::lab::{LINKS, Node};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 const ABSENT: [&str; 2] = ["-e", "pve_qdevice_state=absent"];
 /// Whatever a device may leave on a member.
 const TRACES: &str = "ls -d /etc/corosync/qdevice /run/sddc-pve/qdevice 2>/dev/null; grep -n device /etc/corosync/corosync.conf; \
