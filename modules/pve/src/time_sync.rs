@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::{Cmd, Node, RunError};
 
-/// chronyc answers within milliseconds.
-const ANSWER: Duration = Duration::from_secs(2);
+/// chronyc answers within milliseconds, on a machine that is very busy within seconds.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How the clock is kept.
 #[derive(Clone, Debug, PartialEq)]

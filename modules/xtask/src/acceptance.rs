@@ -2,12 +2,14 @@
 //! other tools than our own modules. This file owns the list and its running.
 
 mod access;
+mod broken;
 mod controllers;
 mod credentials;
 mod delivery;
 mod examples;
 mod form;
 mod health;
+mod ipv6;
 mod killed;
 mod leave;
 mod link_probe;
@@ -23,8 +25,10 @@ mod report;
 mod scene;
 mod secrets;
 mod ssh;
+mod stuck;
 mod trail;
 mod trust;
+mod undone;
 mod waves;
 
 use std::time::Instant;
@@ -343,6 +347,11 @@ const SCENARIOS: &[Scenario] = &[
     },
 ];
 
+/// All of them: those of an area of their own are listed there.
+fn scenarios() -> impl Iterator<Item = &'static Scenario> {
+    SCENARIOS.iter().chain(broken::SCENARIOS)
+}
+
 /// The command.
 pub fn run(project: &Project, args: &[String]) -> Result<()> {
     play_all(project, choose(args)?)
@@ -350,7 +359,7 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
 
 /// What the test command runs: all scenarios, or a covering selection.
 pub fn layer(project: &Project, is_full: bool) -> Result<()> {
-    play_all(project, SCENARIOS.iter().filter(|scenario| is_full || !scenario.is_long).collect())
+    play_all(project, scenarios().filter(|scenario| is_full || !scenario.is_long).collect())
 }
 
 fn play_all(project: &Project, chosen: Vec<&Scenario>) -> Result<()> {
@@ -377,12 +386,12 @@ fn play_all(project: &Project, chosen: Vec<&Scenario>) -> Result<()> {
 
 fn choose(args: &[String]) -> Result<Vec<&'static Scenario>> {
     if args.is_empty() {
-        return Ok(SCENARIOS.iter().collect());
+        return Ok(scenarios().collect());
     }
-    let find = |name: &String| match SCENARIOS.iter().find(|scenario| scenario.name == name) {
+    let find = |name: &String| match scenarios().find(|scenario| scenario.name == name) {
         Some(scenario) => Ok(scenario),
         None => {
-            let names: Vec<&str> = SCENARIOS.iter().map(|scenario| scenario.name).collect();
+            let names: Vec<&str> = scenarios().map(|scenario| scenario.name).collect();
             bail!("no scenario {name:?}: there are {}", names.join(", "))
         }
     };
