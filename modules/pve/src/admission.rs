@@ -84,7 +84,12 @@ impl Standing {
     pub fn of(node: &Node, conf: &CorosyncConf) -> anyhow::Result<Self> {
         let status = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default();
         let nodes = conf.nodes();
-        let online = nodes.iter().filter(|listed| status.quorum.members.contains(&listed.nodeid));
+        // Of two with one id, only this node can tell that it is the one.
+        let own = observe::own_name(node)?;
+        let online = nodes.iter().filter(|listed| {
+            status.quorum.members.contains(&listed.nodeid)
+                && (listed.name == own || !conf.shares_id(&listed.name))
+        });
         Ok(Self {
             online: online.map(|listed| listed.name.clone()).collect(),
             nodes,

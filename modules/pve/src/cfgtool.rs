@@ -59,7 +59,7 @@ pub fn parse_status(text: &str) -> Option<LinkStatus> {
             let status = status.as_mut()?;
             let Some(link) = status.links.last_mut() else { continue };
             match key.trim() {
-                "addr" | "id" => link.address = value.trim().to_owned(),
+                "addr" | "id" => link.address = without_zone(value).to_owned(),
                 "status" => status.verdicts.push((link.number, is_up(value.trim()))),
                 _ => {}
             }
@@ -72,6 +72,11 @@ pub fn parse_status(text: &str) -> Option<LinkStatus> {
         }
     }
     status
+}
+
+/// corosync tells an IPv6 address with the number of its interface: `fd00::12%2`.
+fn without_zone(address: &str) -> &str {
+    address.trim().split('%').next().unwrap_or_default()
 }
 
 /// Behind `nodeid`: id and `connected`; of corosync 3.0 id, `link enabled:1` and `link connected:1`.
@@ -115,8 +120,8 @@ fn path(rest: &str) -> Option<LinkPath> {
     Some(LinkPath {
         nodeid: 0,
         number: head.split_whitespace().next()?.parse().ok()?,
-        from: from.to_owned(),
-        to: to.to_owned(),
+        from: without_zone(from).to_owned(),
+        to: without_zone(to).to_owned(),
         connected: words.contains(&"connected"),
         mtu: mtu.unwrap_or(0),
     })
@@ -181,5 +186,21 @@ mod tests {
     #[test]
     fn no_answer_is_none() {
         assert_eq!(parse_status(&golden::stdout("01-standalone/cfgtool-s")), None);
+    }
+
+    /// Captured from corosync 3.1.10 with IPv6 addresses as links.
+    #[test]
+    fn addresses_are_told_without_their_interface() {
+        let text = "Local node ID 2, transport knet\nLINK ID 0 udp\n\taddr\t= fd00:9:1::12%2\n\tstatus:\n\t\tnodeid:          \
+                    1:\tconnected\n\t\tnodeid:          2:\tlocalhost\n";
+        let status = parse_status(text).unwrap();
+        assert_eq!((status.links[0].address.as_str(), peers(&status, 0)), ("fd00:9:1::12", vec![(1, true)]));
+        let text = "Local node ID 2, transport knet\nnodeid: 1 reachable\n   LINK: 0 udp \
+                    (fd00:9:1::12%2->fd00:9:1::11%2) enabled connected mtu: 1365\n";
+        let path = &parse_nodes(text)[0];
+        assert_eq!(
+            (path.from.as_str(), path.to.as_str(), path.connected),
+            ("fd00:9:1::12", "fd00:9:1::11", true)
+        );
     }
 }

@@ -16,6 +16,7 @@ pub mod corosync_conf;
 pub mod create;
 pub mod credential;
 pub mod deadline;
+mod delist;
 pub mod facts;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

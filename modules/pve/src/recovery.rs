@@ -5,6 +5,7 @@
 //! else the silent ones may be the cluster, and the others cut off.
 
 mod apply;
+mod members;
 
 use serde::Serialize;
 
@@ -12,9 +13,9 @@ use crate::facts::{ClusterConfig, ClusterNode, ClusterState, NodeFacts};
 use crate::inventory::WantedNode;
 use crate::network::is_same;
 use crate::sentence::fill;
-use crate::services::OF_A_MEMBER;
 
 pub use apply::apply;
+use members::{duplicates, listed_node, no_quorum};
 
 /// What carries a remedy out.
 #[derive(Clone, Copy, Debug, Serialize, PartialEq, Eq)]
@@ -88,7 +89,8 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
             "unreachable",
             [
                 "it can't be reached, so nothing is known of it",
-                "bring it up; if it is gone for good: playbooks/remove.yml -e pve_remove=$0",
+                "bring it up; where it is up and only ssh is lost, as after a join that hangs: on its console, put your public \
+                 key into /root/.ssh/authorized_keys2; if it is gone for good: playbooks/remove.yml -e pve_remove=$0",
             ],
             &[&node.name],
         );
@@ -102,8 +104,11 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
         .filter(|of| of.1.name == cluster)
         .collect();
     let is_quorate = |facts: &NodeFacts| facts.state == ClusterState::Member;
-    // A quorate member goes before one with a newer configuration.
-    let truth = members.iter().max_by_key(|(facts, conf)| (is_quorate(facts), conf.config_version));
+    // A quorate member goes before one with a newer configuration, and that before one whose join did not end.
+    let rank = |(facts, conf): &&(&NodeFacts, &ClusterConfig)| {
+        (is_quorate(facts), conf.config_version, facts.fingerprint.is_some())
+    };
+    let truth = members.iter().max_by_key(rank);
     let Some((truth, conf)) = truth.copied() else { return seen };
     let has_quorum = is_quorate(truth);
     let is_asked = |listed: &ClusterNode| known.iter().any(|facts| facts.node == listed.name);
@@ -122,7 +127,8 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
                 "two-quorate-parts",
                 [
                     "$1 and $2 are both quorate and don't see each other",
-                    "decide which part is the cluster, and separate the nodes of the other (pve_cluster_reset)",
+                    "mend the network between them, and they become one again; where they can't: decide which part is the \
+                     cluster, and have the nodes of the other leave and join again (playbooks/rejoin.yml -e pve_rejoin=NAME,…)",
                 ],
                 &["", &truth.node, &other.node],
             );
@@ -130,20 +136,7 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
     } else {
         no_quorum(&mut seen, &members, conf, truth);
     }
-    for (index, listed) in conf.nodes.iter().enumerate() {
-        if conf.nodes[..index].iter().any(|other| other.nodeid == listed.nodeid) {
-            seen.add(
-                Action::Person,
-                "duplicate-nodeid",
-                [
-                    "its node id is another node's too, so corosync starts on neither side",
-                    "on $0: stop corosync and pve-cluster and separate it (pve_cluster_reset); on $1: \"pvecm expected 1\", \
-                     \"pvecm delnode $0\"; then join it without a node id",
-                ],
-                &[&listed.name, &truth.node],
-            );
-        }
-    }
+    duplicates(&mut seen, conf, &known, truth);
     let is_strange = |listed: &&ClusterNode| {
         !sees.contains(&listed.nodeid) && !nodes.iter().any(|node| node.name == listed.name)
     };
@@ -203,11 +196,15 @@ fn alone(seen: &mut Picture, cluster: &str, facts: &NodeFacts) {
             "broken-configuration",
             [
                 "its corosync.conf can't be read: $1",
-                "write a good one with a higher config_version to /etc/pve/corosync.conf.new and move it over corosync.conf; \
-                 where /etc/pve is read-only, to /etc/corosync/corosync.conf of every node, and restart corosync",
+                "on one node whose /etc/corosync/corosync.conf is good still: perl -pe 's/(?<=config_version: )[0-9]+/$&+1/e' \
+                 /etc/corosync/corosync.conf >/etc/pve/corosync.conf.new && mv /etc/pve/corosync.conf.new \
+                 /etc/pve/corosync.conf; where /etc/pve is read-only, give every node a good /etc/corosync/corosync.conf \
+                 first, and restart corosync",
             ],
             &[name, problem],
         );
+        // It is a member as before, whatever else it looks like without its configuration.
+        return;
     }
     match &facts.cluster {
         Some(conf) if conf.name != cluster => seen.add(
@@ -222,15 +219,16 @@ fn alone(seen: &mut Picture, cluster: &str, facts: &NodeFacts) {
                 !facts.addresses.is_empty()
                     && !facts.addresses.iter().any(|own| is_same(&own.address, address))
             };
+            let remedy = match conf.nodes.len() {
+                1 => "playbooks/reset.yml -e pve_reset_confirm=$2, then site.yml; or give it that address",
+                _ => "playbooks/rejoin.yml -e pve_rejoin=$0; or give it that address",
+            };
             if let Some(address) = own.and_then(|listed| listed.links.values().find(is_strange)) {
                 seen.add(
                     Action::Person,
                     "address-not-local",
-                    [
-                        "a link of it is on $1, which is no address of it: nobody reaches it there",
-                        "give it that address, or separate it (playbooks/reset.yml) and form the cluster anew",
-                    ],
-                    &[name, address],
+                    ["a link of it is on $1, which is no address of it: nobody reaches it there", remedy],
+                    &[name, address, cluster],
                 );
             }
         }
@@ -239,118 +237,12 @@ fn alone(seen: &mut Picture, cluster: &str, facts: &NodeFacts) {
             "remnants",
             [
                 "it is in no cluster, and something is left of one: $1",
-                "pve_cluster_reset on it, with confirm=$2, removes that",
+                "playbooks/remove.yml -e pve_remove=$0 removes that, or rejoin.yml -e pve_rejoin=$0; where no member is left: \
+                 playbooks/reset.yml -e pve_reset_confirm=$2",
             ],
             &[name, facts.remnants.first().map_or("", |trace| &trace.path), cluster],
         ),
         None => {}
-    }
-}
-
-/// Who sees whom, where nobody is quorate.
-fn no_quorum(
-    seen: &mut Picture,
-    members: &[(&NodeFacts, &ClusterConfig)],
-    conf: &ClusterConfig,
-    truth: &NodeFacts,
-) {
-    let mut parts: Vec<String> =
-        members.iter().map(|(facts, _)| names(conf, online(facts), true, "+")).collect();
-    parts.retain(|part| !part.is_empty());
-    parts.dedup();
-    let sees = online(truth);
-    seen.add(
-        Action::Person,
-        "no-quorum",
-        [
-            "no member is quorate; those that see each other: $1",
-            "bring up $2, or mend the network between the parts. Only if these are off for good, which nobody can tell from a \
-             partition: on $3 \"pvecm expected $4\", then \"pvecm delnode $5\"",
-        ],
-        &[
-            "",
-            &parts.join(" | "),
-            &names(conf, sees, false, ", "),
-            &truth.node,
-            &sees.len().to_string(),
-            &names(conf, sees, false, "\", \"pvecm delnode "),
-        ],
-    );
-}
-
-/// A node that the cluster lists and that could be asked.
-fn listed_node(
-    seen: &mut Picture,
-    facts: &NodeFacts,
-    conf: &ClusterConfig,
-    is_online: bool,
-    is_certain: bool,
-) {
-    let name = facts.node.as_str();
-    let is_active = |unit: &str| facts.services.get(unit).is_some_and(|service| service.active == "active");
-    let Some(own) = &facts.cluster else {
-        let (action, remedy) = match is_active("corosync") {
-            true => (Action::Person, "its corosync runs all the same: stop it, and look again"),
-            false => (
-                Action::Withdraw,
-                "take it off the list if it never came up; else playbooks/rejoin.yml -e pve_rejoin=$0",
-            ),
-        };
-        let finding =
-            "the cluster lists it, and it is in no cluster: a join that did not end, or a new installation";
-        seen.add(action, "half-member", [finding, remedy], &[name]);
-        return;
-    };
-    if own.name != conf.name {
-        return;
-    }
-    if !is_online && own.config_version < conf.config_version {
-        let (action, remedy) = match (facts.ha.active, is_certain) {
-            (true, _) => (
-                Action::Person,
-                "high availability is active on it: by hand, write the corosync.conf of config version $2 to \
-                 /etc/corosync/corosync.conf on it and restart corosync",
-            ),
-            (false, true) => (
-                Action::Adopt,
-                "write the corosync.conf of config version $2 to /etc/corosync/corosync.conf on it and restart corosync",
-            ),
-            (false, false) => (
-                Action::Person,
-                "once a member is quorate, or every node can be asked, it gets the corosync.conf of config version $2",
-            ),
-        };
-        let finding = "it has config version $1, the cluster $2: corosync lets it in no more";
-        let versions = [own.config_version, conf.config_version].map(|version| version.to_string());
-        seen.add(action, "older-configuration", [finding, remedy], &[name, &versions[0], &versions[1]]);
-        return;
-    }
-    let stopped: Vec<&str> = OF_A_MEMBER.into_iter().filter(|unit| !is_active(unit)).collect();
-    if !stopped.is_empty() && facts.operation.is_none() {
-        let sentences = ["$1 not running", "systemctl start $1"];
-        seen.add(Action::Start, "service-down", sentences, &[name, &stopped.join(" ")]);
-    } else if !is_online && is_active("corosync") {
-        let down = facts.links.iter().filter(|link| link.peers.iter().any(|peer| !peer.connected));
-        let down: Vec<&str> = down.map(|link| link.address.as_str()).collect();
-        seen.add(
-            Action::Person,
-            "cut-off",
-            [
-                "its corosync runs and sees no quorate member; links that are down: $1",
-                "mend the network of these links: UDP 5405 + link number, both ways; authkeys that differ look the same",
-            ],
-            &[name, &down.join(", ")],
-        );
-    } else if is_online && facts.fingerprint.is_none() {
-        seen.add(
-            Action::Mend,
-            "incomplete-member",
-            [
-                "it is a member and has no certificate, as of a join that failed at its end",
-                "make its certificate and share its keys (pve_cluster_trust)",
-            ],
-            &[name],
-        );
     }
 }
 

@@ -19,7 +19,7 @@ use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::CorosyncConf;
 use crate::gather::LOCAL_CONF;
 use crate::operation::Run;
-use crate::{Cmd, Progress, copies, observe, quorumtool};
+use crate::{Cmd, Progress, copies, delist, observe, quorumtool};
 pub use leftovers::{Edit, Leftovers};
 pub use look::{Sight, look};
 pub use refusals::{Fault, IGNORABLE, refusals};
@@ -121,9 +121,7 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
 fn take_off(run: &Run<'_>, request: &Request) -> anyhow::Result<((), String)> {
     let (node, name) = (run.node, &request.name);
     loop {
-        let output = node.run(&Cmd::new("pvecm", ["delnode", name], run.deadline.left(node)))?;
-        // "Could not kill node (error = CS_ERR_NOT_EXIST)" is what it says of every node that is off.
-        let said = output.tail().replace('\n', " | ");
+        let said = delist::ask(run, name)?;
         match wait_until_off(run, name) {
             Ok(()) => return Ok(((), said)),
             Err(_) if said.contains("lock") && !run.deadline.is_over(node) => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::{Cmd, Node, RunError};
 
-/// chronyc answers within milliseconds; on a machine that is busy with other things, within seconds.
+/// chronyc answers within milliseconds, on a machine that is very busy within seconds.
 const ANSWER: Duration = Duration::from_secs(5);
 
 /// How the clock is kept.

@@ -11,7 +11,7 @@ use crate::admission::{LOCK, Standing};
 use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::ConfNode;
 use crate::operation::{Journal, Kind, Run, State};
-use crate::{Cmd, Node, Progress, observe};
+use crate::{Cmd, Node, Progress, delist, observe};
 
 /// The node to take off the list.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -71,8 +71,8 @@ pub fn decide(node: &Node, request: &Request) -> anyhow::Result<Verdict> {
     let certificate = format!("/etc/pve/nodes/{name}/pve-ssl.pem");
     ensure!(
         !node.exists(&certificate),
-        "node {name:?} has been a member ({certificate:?} exists), so this is no admission that did not end: for \
-         good, switch it off and run \"pvecm delnode {name}\" on this node"
+        "node {name:?} has been a member ({certificate:?} exists), so this is no admission that did not end: \
+         playbooks/rejoin.yml -e pve_rejoin={name} has it leave and join again, remove.yml -e pve_remove={name} removes it"
     );
     // A node that starts with a corosync.conf older than the cluster's hangs: nothing is changed while one may.
     let is_starting = |listed: &&ConfNode| {
@@ -102,9 +102,15 @@ pub fn decide(node: &Node, request: &Request) -> anyhow::Result<Verdict> {
     );
     let was_second = request.nodes_before == Some(1) || admitted_here_as_second(node, name)?;
     ensure!(
-        request.is_proven_stopped && was_second,
+        was_second,
+        "the cluster has no quorum since {name:?} was admitted as its second node, and no record of this node shows that it \
+         was alone before: be sure that there is no other member, and that corosync of {name:?} is stopped (on it: systemctl \
+         stop corosync), then run {commands} here"
+    );
+    ensure!(
+        request.is_proven_stopped,
         "the cluster has no quorum since {name:?} was admitted as its second node, and it is not proven that its \
-         corosync is stopped: stop it there (systemctl disable --now corosync pve-cluster), then run {commands} here"
+         corosync is stopped: stop it there (systemctl stop corosync), then run {commands} here"
     );
     Ok(Verdict::Alone)
 }
@@ -141,9 +147,7 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     let deadline = run.deadline.within(run.node, Duration::from_secs(30));
     let lock = ClusterLock::take_for(run, LOCK, deadline)?;
     run.step(&format!("take {name} off the list"), |run| {
-        let cmd = Cmd::new("pvecm", ["delnode", &name], run.deadline.left(run.node));
-        // "Could not kill node (error = CS_ERR_NOT_EXIST)" is what it says of every node that is off.
-        let output = run.node.run(&cmd)?;
+        let said = delist::ask(run, &name)?;
         let what = format!("corosync.conf to list {name:?} no more");
         run.deadline
             .within(run.node, Duration::from_secs(15))
@@ -153,8 +157,8 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
                     Some(_) => Progress::Pending("it is listed".to_owned()),
                 })
             })
-            .with_context(|| format!("pvecm delnode did not remove it: {}", output.tail()))?;
-        Ok(((), output.tail().replace('\n', " | ")))
+            .with_context(|| format!("pvecm delnode did not remove it: {said}"))?;
+        Ok(((), said))
     })?;
     run.step("remove its files", |run| {
         let dir = format!("/etc/pve/nodes/{name}");

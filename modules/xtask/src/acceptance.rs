@@ -2,6 +2,7 @@
 //! other tools than our own modules. This file owns the list and its running.
 
 mod access;
+mod broken;
 mod concurrent;
 mod controllers;
 mod credentials;
@@ -9,6 +10,7 @@ mod delivery;
 mod examples;
 mod form;
 mod health;
+mod ipv6;
 mod killed;
 mod leave;
 mod link_probe;
@@ -26,8 +28,10 @@ mod rivals;
 mod scene;
 mod secrets;
 mod ssh;
+mod stuck;
 mod trail;
 mod trust;
+mod undone;
 mod waves;
 
 use std::time::Instant;
@@ -360,7 +364,7 @@ const SCENARIOS: &[Scenario] = &[
 
 /// All of them: those of an area of their own are listed there.
 fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().chain(concurrent::SCENARIOS)
+    SCENARIOS.iter().chain(concurrent::SCENARIOS).chain(broken::SCENARIOS)
 }
 
 /// The command.

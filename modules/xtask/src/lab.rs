@@ -5,6 +5,7 @@ mod access;
 mod cable;
 mod docker;
 mod image;
+mod ipv6;
 mod layer;
 pub mod layout;
 mod limits;
@@ -21,7 +22,7 @@ use std::process::ExitStatus;
 
 use anyhow::{Context, Result, bail};
 
-pub use layout::{LINKS, Node};
+pub use layout::{CLUSTER, LINKS, Node};
 pub use nodes::Lab;
 pub use spoil::Spoilt;
 

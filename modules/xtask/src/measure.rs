@@ -6,16 +6,15 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::command::Cmd;
 use crate::demo::playbook;
-use crate::lab::{Lab, Node};
+use crate::lab::{CLUSTER, LINKS, Lab, Node};
 use crate::project::Project;
 use crate::{build, oracle, stage, venv};
 
 const NODES: u8 = 3;
-const LINKS: u8 = 2;
 /// Where the table goes in the README.
 const MARKS: [&str; 2] = ["<!-- measured:begin -->\n", "<!-- measured:end -->"];
 /// root's on every node of the lab; `brokered` does not ask for it.
@@ -24,17 +23,17 @@ const PASSWORD: &str = "Secret123!";
 const RUNS: usize = 51;
 /// Starts the module so often with nothing but the shell between two looks at the clock, in microseconds. At last
 /// a line with the processor's time of all runs, that of the programs they started included, in seconds.
-const INFO: &str = r#"TIMEFORMAT='%3U %3S'
-look() { /root/pve pve_cluster_info - <<<'{"ANSIBLE_MODULE_ARGS": {}}' >/root/pve.out; }
+const LOOK: &str = r#"TIMEFORMAT='%3U %3S'
+look() { /root/pve "$2" - </root/pve.args >/root/pve.out; }
 all() {
   for i in $(seq "$1"); do
     a=$EPOCHREALTIME
-    look || exit 1
+    look "$@" || exit 1
     b=$EPOCHREALTIME
     echo $((${b/./} - ${a/./}))
   done
 }
-{ time all "$1"; } 2>&1
+{ time all "$@"; } 2>&1
 grep -q '"changed"' /root/pve.out"#;
 
 /// A line of the table: what, its value, how it was measured.
@@ -64,7 +63,7 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         eprintln!("== {method}: fresh nodes");
         lab.reset(&nodes)?;
         let fresh = time(|| site(project, method))?;
-        oracle::await_healthy(&lab, &nodes, LINKS, Duration::from_secs(15))?;
+        oracle::await_healthy(&lab, &nodes, LINKS.len() as u8, Duration::from_secs(15))?;
         let joins = joins(&lab, &nodes, method)?;
         let (what, join) = match method {
             "brokered" => {
@@ -90,11 +89,29 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
             ));
         }
     }
-    let (process, wall) = info(&lab, nodes[0], &binary.path)?;
-    let how = format!("user and system, with the programs it asks; mean of {RUNS} runs on a member of three");
-    rows.push(Row("`pve_cluster_info`, process time", format!("{:.1} ms", process.as_secs_f64() * 1e3), how));
-    let how = format!("median of the same {RUNS} runs");
-    rows.push(Row("`pve_cluster_info`, wall clock", format!("{:.1} ms", wall.as_secs_f64() * 1e3), how));
+    for node in &nodes {
+        Cmd::new("docker")
+            .arg("cp")
+            .arg(&binary.path)
+            .arg(format!("{}:/root/pve", node.container()))
+            .read()?;
+    }
+    let preflight = preflight_args(&lab, &nodes)?;
+    for (module, names, args) in [
+        (
+            "pve_cluster_info",
+            ["`pve_cluster_info`, process time", "`pve_cluster_info`, wall clock"],
+            json!({}),
+        ),
+        ("pve_preflight", ["`pve_preflight`, process time", "`pve_preflight`, wall clock"], preflight),
+    ] {
+        let (process, wall) = look(&lab, nodes[0], module, &args)?;
+        let how =
+            format!("user and system, with the programs it asks; mean of {RUNS} runs on a member of three");
+        rows.push(Row(names[0], format!("{:.1} ms", process.as_secs_f64() * 1e3), how));
+        let how = format!("median of the same {RUNS} runs");
+        rows.push(Row(names[1], format!("{:.1} ms", wall.as_secs_f64() * 1e3), how));
+    }
 
     let table = table(&rows, &conditions()?);
     print!("{table}");
@@ -109,7 +126,7 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
 fn site(project: &Project, method: &str) -> Result<()> {
     // A file, since a command line is for all to read.
     let vars = project.lab().join("measure.json");
-    let content = serde_json::json!({"pve_join_method": method, "pve_join_password": PASSWORD});
+    let content = json!({"pve_join_method": method, "pve_join_password": PASSWORD});
     fs::write(&vars, content.to_string()).with_context(|| format!("can't write {}", vars.display()))?;
     playbook(project, "site.yml", &["-e", &format!("@{}", vars.display())]).run()
 }
@@ -120,15 +137,30 @@ fn time(what: impl FnOnce() -> Result<()>) -> Result<Duration> {
     Ok(start.elapsed())
 }
 
-/// Process time and wall clock of the module, without Ansible and without ssh.
-fn info(lab: &Lab<'_>, node: Node, binary: &std::path::Path) -> Result<(Duration, Duration)> {
-    Cmd::new("docker").arg("cp").arg(binary).arg(format!("{}:/root/pve", node.container())).read()?;
-    let said = lab.succeed(node, &["bash", "-c", INFO, "info", &RUNS.to_string()])?;
+/// Process time and wall clock of a module, without Ansible and without ssh.
+fn look(lab: &Lab<'_>, node: Node, module: &str, args: &Value) -> Result<(Duration, Duration)> {
+    lab.write(node, "/root/pve.args", &json!({ "ANSIBLE_MODULE_ARGS": args }).to_string())?;
+    let said = lab.succeed(node, &["bash", "-c", LOOK, "look", &RUNS.to_string(), module])?;
     let (runs, total) = said.trim_end().rsplit_once('\n').context("no run was timed")?;
     let wall = runs.lines().map(|line| Ok(Duration::from_micros(line.trim().parse()?)));
     let wall = median(wall.collect::<Result<_>>()?).context("no run was timed")?;
     let process = total.split(' ').map(|seconds| Ok(seconds.parse::<f64>()?)).sum::<Result<f64>>()?;
     Ok((Duration::from_secs_f64(process / RUNS as f64), wall))
+}
+
+/// All checks, with what a play knows of the other nodes.
+fn preflight_args(lab: &Lab<'_>, nodes: &[Node]) -> Result<Value> {
+    let mut known = Vec::new();
+    for node in nodes {
+        let look = "echo '{}' | /root/pve pve_cluster_info -";
+        let said: Value = serde_json::from_str(&lab.succeed(*node, &["sh", "-c", look])?)?;
+        let links: Vec<Value> =
+            LINKS.iter().map(|link| json!({ "number": link.0, "address": node.address(*link) })).collect();
+        let address = node.address(LINKS[0]);
+        known.push(json!({ "name": node.name(), "address": address, "links": links, "info": said["info"] }));
+    }
+    // The lab's nodes have no repository of Proxmox VE, which is told and is no fault.
+    Ok(json!({ "cluster_name": CLUSTER, "nodes": known, "bridges": [LINKS[0].card()], "report_only": true }))
 }
 
 /// How long each join took by the node's own record.

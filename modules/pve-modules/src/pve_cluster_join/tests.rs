@@ -4,6 +4,7 @@
 mod credentials;
 mod handover;
 mod ssh;
+mod undone;
 
 use pve::admission::sealed_material;
 use pve::fake::{Fake, golden};

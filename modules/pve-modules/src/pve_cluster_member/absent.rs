@@ -114,7 +114,8 @@ fn was_member(sight: &Sight, name: &str) -> Option<Fault> {
         true => format!("node {name:?} is online: this is no admission that did not end"),
         false => format!(
             "node {name:?} has been a member (/etc/pve/nodes/{name}/pve-ssl.pem exists), so this is no admission that did \
-             not end: for good, switch it off and remove it without only_pending"
+             not end: playbooks/rejoin.yml -e pve_rejoin={name} has it leave and join again, remove.yml -e \
+             pve_remove={name} removes it"
         ),
     };
     Some(Fault { id: "was-member", text })

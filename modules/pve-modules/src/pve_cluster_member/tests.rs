@@ -189,7 +189,7 @@ fn without_the_journal_of_the_admission_a_person_must_decide() {
     let fake = Fake::member("pve1", "10.88.0.11", &conf_with_second());
     fake.machine().online = Some([].into());
     let result = withdraw(&fake, "pve2", true);
-    assert!(result["msg"].as_str().unwrap().contains("not proven"), "{result:?}");
+    assert!(result["msg"].as_str().unwrap().contains("no record of this node shows"), "{result:?}");
     assert!(!fake.calls().iter().any(|line| line.starts_with("pvecm")));
     // Unless the joiner's own journal says that it was to be the second.
     let nodes = json!([{"name": "pve2", "proven_stopped": true, "nodes_before": 1}]);
@@ -244,4 +244,28 @@ fn nothing_is_withdrawn_while_another_node_of_the_wave_may_be_starting() {
     let args = json!({"cluster_name": "oracle", "state": "absent", "nodes": nodes});
     let result = fields(run(&fake.node(), &invocation(&MODULE, args)));
     assert_eq!(result["removed"], json!(["pve4", "pve5"]), "{result:?}");
+}
+
+/// 07-add-errors/nodeid-taken: `pvecm delnode` would have corosync kill this very node.
+#[test]
+fn a_node_with_the_id_of_this_one_goes_and_nobody_is_killed() {
+    for has_been_up in [false, true] {
+        let fake = single();
+        let mut twice = conf(&fake);
+        let links = [(0, "10.88.0.12".to_owned())].into();
+        twice.put_node(&ConfNode { name: "pve2".into(), nodeid: 1, votes: 1, links });
+        let version = twice.increase_version();
+        fake.write("/etc/pve/corosync.conf", twice.render());
+        if has_been_up {
+            fake.write("/etc/pve/nodes/pve2/pve-ssl.pem", "certificate");
+        }
+        let nodes = json!([{"name": "pve2", "proven_stopped": true}]);
+        let args = json!({"cluster_name": "oracle", "state": "absent", "nodes": nodes});
+        let result = fields(run(&fake.node(), &invocation(&MODULE, args)));
+        assert_eq!(result["removed"], json!(["pve2"]), "{result:?}");
+        let left = conf(&fake);
+        assert!(left.node("pve2").is_none() && left.node("pve1").is_some());
+        assert_eq!(left.config_version(), Some(version + 1));
+        assert!(fake.machine().is_active("corosync.service"), "corosync of this node was killed");
+    }
 }

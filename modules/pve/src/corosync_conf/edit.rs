@@ -109,6 +109,13 @@ impl CorosyncConf {
         self.root.section_mut("quorum").entries.remove("device").is_some()
     }
 
+    /// Whether another node has the node id of this one: corosync starts with such a file on no node.
+    pub fn shares_id(&self, name: &str) -> bool {
+        let nodes = self.nodes();
+        let own = nodes.iter().find(|node| node.name == name).map(|node| node.nodeid);
+        own.is_some_and(|own| nodes.iter().any(|node| node.name != name && node.nodeid == own))
+    }
+
     /// The next config version: corosync and pmxcfs take no change without a higher one.
     pub fn increase_version(&mut self) -> u64 {
         let next = self.config_version().unwrap_or(0) + 1;

@@ -207,6 +207,12 @@ fn delnode(machine: &mut Machine, name: &str) -> String {
     if let Ok(mut conf) = CorosyncConf::parse(&machine.read(SHARED))
         && is_quorate
     {
+        let id = |name: &str| conf.node(name).map(|node| node.nodeid);
+        if id(name) == id(&machine.hostname) {
+            // It kills by id and writes afterwards.
+            machine.stop("corosync.service");
+            return "Killing node 1\n".to_owned();
+        }
         conf.remove_node(name);
         conf.increase_version();
         machine.write(SHARED, conf.render());

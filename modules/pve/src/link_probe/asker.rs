@@ -13,6 +13,9 @@ pub const INTERVAL: Duration = Duration::from_millis(10);
 const PATIENCE: Duration = Duration::from_millis(500);
 /// The same for a guess at the length, at least.
 const GUESS: Duration = Duration::from_millis(150);
+/// Trains that follow one that was slow altogether, and the rest before each.
+const MORE_TRAINS: u32 = 5;
+const REST: Duration = Duration::from_millis(400);
 /// Questions of one length: one or two of them may be lost for another reason.
 const TRIES: u32 = 3;
 
@@ -30,6 +33,10 @@ pub struct Asker {
     next: Duration,
     /// When its last one was sent.
     train_end: Option<Duration>,
+    /// A train of which every answer took longer than this is followed by so many more of so many questions.
+    slow: Duration,
+    trains_left: u32,
+    questions: u32,
 }
 
 struct Asked {
@@ -77,11 +84,33 @@ impl Asker {
         let headers = HEADERS[usize::from(is_ipv6)];
         let most = most.map(|most| most.min(LONGEST as u32 + headers));
         let lengths = Lengths { most, ..Lengths::default() };
-        Self { about, headers, count, asked: Vec::new(), lengths, train_end: None, next: now }
+        Self {
+            about,
+            headers,
+            count,
+            asked: Vec::new(),
+            lengths,
+            train_end: None,
+            next: now,
+            slow: Duration::MAX,
+            trains_left: 0,
+            questions: count,
+        }
+    }
+
+    /// Has it ask again for a while where even the fastest answer takes longer than this: it means a refusal, and one of the
+    /// machines may just have been busy.
+    pub fn again_above(self, slow: Duration) -> Self {
+        Self { slow, trains_left: MORE_TRAINS, ..self }
     }
 
     /// The question that is due, if any.
     pub fn due(&mut self, key: &Key, now: Duration) -> Option<Due> {
+        if self.is_to_ask_again(now) {
+            self.trains_left -= 1;
+            self.count += self.questions;
+            (self.train_end, self.next) = (None, now + REST);
+        }
         let sent = self.train().count() as u32;
         if sent < self.count && now >= self.next {
             // A machine that was busy goes on at the pace, rather than catch up all at once.
@@ -124,8 +153,25 @@ impl Asker {
         if self.next_length().is_some() {
             return Some(now);
         }
-        let is_complete = self.train().all(|asked| asked.answered.is_some());
-        Some(end + PATIENCE).filter(|patience| !is_complete && now < *patience)
+        if self.is_to_ask_again(now) {
+            return Some(now);
+        }
+        Some(end + PATIENCE).filter(|patience| !self.is_complete() && now < *patience)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.train().all(|asked| asked.answered.is_some())
+    }
+
+    /// The train is over, its lengths are known, and all that was answered was slow.
+    fn is_to_ask_again(&self, now: Duration) -> bool {
+        let is_over = self.train_end.is_some_and(|end| self.is_complete() || now >= end + PATIENCE);
+        let fastest = self.train().filter_map(|asked| asked.answered?.checked_sub(asked.at)).min();
+        self.trains_left > 0
+            && is_over
+            && self.lengths.trial.is_none()
+            && self.next_length().is_none()
+            && fastest.is_some_and(|fastest| fastest > self.slow)
     }
 
     /// What came of it.

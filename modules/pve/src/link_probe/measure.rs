@@ -209,7 +209,8 @@ impl Way {
             to: self.to.clone(),
         };
         let most = own.and_then(|own| own.mtu);
-        Asker::new(about, self.address.is_ipv6(), most, request.count, node.monotonic())
+        let slow = Duration::from_secs_f64(request.limits.latency / 1000.0);
+        Asker::new(about, self.address.is_ipv6(), most, request.count, node.monotonic()).again_above(slow)
     }
 
     fn is_silent(&self) -> bool {

@@ -104,7 +104,8 @@ fn without_quorum_the_newest_configuration_counts_only_when_no_node_is_silent() 
     assert_eq!((partly.newest, partly.diagnoses.len()), (None, 3));
     let text = &partly.diagnoses[1];
     assert_eq!((text.id, text.action), ("no-quorum", Action::Person));
-    assert!(text.remedy.contains("on pve1 \"pvecm expected 1\""), "{text:?}");
+    let commands = "on pve1 pvecm expected 1 && pvecm delnode pve2; pvecm expected 1 && pvecm delnode pve3";
+    assert!(text.remedy.ends_with(commands), "{text:?}");
     assert_eq!(partly.diagnoses[2].action, Action::Person);
     let mut all = facts();
     all.push(member("pve3", &older, &[]));
@@ -169,4 +170,34 @@ fn a_half_member_of_a_cluster_of_one_is_to_be_withdrawn_there() {
     let ids: Vec<&str> = picture.diagnoses.iter().map(|found| found.id).collect();
     assert_eq!((ids, picture.member.as_deref()), (vec!["no-quorum", "half-member"], Some("pve1")));
     assert_eq!(picture.nodes(Action::Withdraw), ["pve2"]);
+}
+
+/// 07-add-errors/nodeid-taken: the second node took the id of the first, and has no certificate.
+#[test]
+fn who_took_a_node_id_is_told_from_who_had_it() {
+    let text = conf(2, &["pve1", "pve2"]).replace("nodeid: 2", "nodeid: 1");
+    for (joiner, holder) in [("pve2", "pve1"), ("pve1", "pve2")] {
+        let holding = member(holder, &text, &[]);
+        let mut joining = member(joiner, &text, &[]);
+        (joining.quorum, joining.fingerprint, joining.state) = (None, None, ClusterState::NoQuorum);
+        joining.services.get_mut("corosync").unwrap().active = "failed".into();
+        let mut quorate = holding.clone();
+        quorate.state = ClusterState::Member;
+        let told = picture(vec![joining.clone(), quorate], &[]);
+        let ids: Vec<(&str, &str)> =
+            told.diagnoses.iter().map(|found| (found.id, found.node.as_str())).collect();
+        assert_eq!(ids, [("duplicate-nodeid", joiner)]);
+        assert!(
+            told.diagnoses[0].remedy.starts_with(&format!("playbooks/rejoin.yml -e pve_rejoin={joiner}"))
+        );
+        // Its corosync was started anew, and failed too.
+        let mut down = holding;
+        (down.quorum, down.state) = (None, ClusterState::NoQuorum);
+        down.services.get_mut("corosync").unwrap().active = "failed".into();
+        let told = picture(vec![joining, down], &[]);
+        assert_eq!(told.nodes(Action::Person), ["", joiner], "{told:?}");
+        assert!(told.nodes(Action::Start).is_empty(), "{told:?}");
+        assert!(!told.diagnoses[0].remedy.contains("pvecm expected"), "{told:?}");
+        assert!(told.diagnoses[1].remedy.contains(&format!(" name: {joiner}[^-a-zA-Z0-9]")), "{told:?}");
+    }
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use super::scene::{Scene, same};
 use crate::command::Cmd;
@@ -78,7 +78,7 @@ pub fn controller_dies(scene: &Scene<'_>) -> Result<()> {
     let mark = format!("controller={}", scene.dir().display());
     let outcome = thread::scope(|threads| {
         let play = threads.spawn(|| scene.play("site.yml", "dies").args(["-e", &mark]).run());
-        let begun = await_operation(scene, joiner, "join");
+        let begun = await_operation(scene, joiner, "join", || play.is_finished());
         // All of it: the controller's processes and the connections they hold.
         Cmd::new("pkill").args(["-KILL", "-f", &mark]).succeeds();
         for node in &nodes {
@@ -108,7 +108,7 @@ pub fn join_is_killed(scene: &Scene<'_>) -> Result<()> {
     scene.lab.slow(joiner, Some("3"))?;
     thread::scope(|threads| {
         let play = threads.spawn(|| scene.play("site.yml", "killed").run());
-        let begun = await_operation(scene, joiner, "join");
+        let begun = await_operation(scene, joiner, "join", || play.is_finished());
         let killed = scene.sh(joiner, &format!("systemctl kill --signal=KILL {UNIT}"));
         let run = play.join().map_err(|_| anyhow!("the play's thread panicked"))??;
         begun.and(killed)?;
@@ -182,19 +182,17 @@ pub fn disk_is_full(scene: &Scene<'_>) -> Result<()> {
     scene.healthy(&nodes)
 }
 
-/// Waits until the node is inside an operation of this kind.
-fn await_operation(scene: &Scene<'_>, node: Node, kind: &str) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(120);
+/// Waits until the node is inside an operation of this kind, or what was to begin it has ended.
+fn await_operation(scene: &Scene<'_>, node: Node, kind: &str, is_over: impl Fn() -> bool) -> Result<()> {
     let look = format!("systemctl is-active {UNIT}; grep -ls '{kind}' /var/lib/sddc-pve/operations/*.json");
     loop {
+        let is_last = is_over();
         let said = scene.lab.exec(node, &["sh", "-c", &look])?;
         let text = String::from_utf8_lossy(&said.stdout).into_owned();
         if text.starts_with("active") && text.contains("/operations/") {
             return Ok(());
         }
-        if Instant::now() >= deadline {
-            bail!("{node} began no {kind} within two minutes: {text}");
-        }
+        ensure!(!is_last, "the play ended and {node} was never seen inside a {kind}: {text}");
         thread::sleep(Duration::from_millis(200));
     }
 }

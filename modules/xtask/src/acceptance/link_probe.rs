@@ -24,7 +24,7 @@ pub fn all(scene: &Scene<'_>) -> Result<()> {
 }
 
 /// The four tasks of a probe, as plays; options of the measuring, and of the judging.
-fn plays(hosts: &[Node], count: u32) -> Value {
+pub(super) fn plays(hosts: &[Node], count: u32) -> Value {
     let names: Vec<String> = hosts.iter().map(Node::to_string).collect();
     let all = |register: &str, field: &str| {
         format!("{{{{ ansible_play_hosts | map('extract', hostvars, ['{register}', '{field}']) | list }}}}")
@@ -54,7 +54,7 @@ fn said(run: &Run) -> String {
     format!("{} {}", run.messages(), run.output).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn named(run: &Run, is_refused: bool, words: &[&str]) -> Result<()> {
+pub(super) fn named(run: &Run, is_refused: bool, words: &[&str]) -> Result<()> {
     let said = said(run);
     ensure!(run.is_success != is_refused, "refused: {}, expected: {is_refused}: {said}", !run.is_success);
     for word in words {
@@ -308,7 +308,7 @@ fn beside_corosync(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
         before.iter().all(|sight| sight.contains("corosync\"") && sight.contains("connected")),
         "{before:?}"
     );
-    let run = probe(scene, "beside", nodes, 20)?;
+    let run = probe(scene, "beside", nodes, 100)?;
     let words = [
         "12 paths between 3 nodes are fit",
         "pve1 runs corosync, which says that link 1 connects 2 of 2 nodes",

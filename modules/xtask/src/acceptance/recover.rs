@@ -30,7 +30,7 @@ pub fn all(scene: &Scene<'_>) -> Result<()> {
 }
 
 /// Tells, and changes nothing.
-fn tell(scene: &Scene<'_>, label: &str, nodes: &[Node]) -> Result<Run> {
+pub(super) fn tell(scene: &Scene<'_>, label: &str, nodes: &[Node]) -> Result<Run> {
     let before = scene.untouched(nodes)?;
     let run = scene.play("recover.yml", &format!("tell-{label}")).succeed()?;
     ensure!(run.changed.is_empty(), "telling changed something: {:?}", run.changed);
@@ -38,7 +38,7 @@ fn tell(scene: &Scene<'_>, label: &str, nodes: &[Node]) -> Result<Run> {
     Ok(run)
 }
 
-fn named(run: &Run, words: &[&str]) -> Result<()> {
+pub(super) fn named(run: &Run, words: &[&str]) -> Result<()> {
     for word in words {
         ensure!(run.output.contains(word), "{word:?} is not told: {}", run.output);
     }
@@ -46,7 +46,7 @@ fn named(run: &Run, words: &[&str]) -> Result<()> {
 }
 
 /// Applies, after which the nodes are one healthy cluster, and a second run changes nothing.
-fn apply(scene: &Scene<'_>, label: &str, nodes: &[Node]) -> Result<()> {
+pub(super) fn apply(scene: &Scene<'_>, label: &str, nodes: &[Node]) -> Result<()> {
     let apply = |label: &str| scene.play("recover.yml", label).args(["-e", "pve_recover=apply"]).run();
     let run = apply(&format!("apply-{label}"))?;
     ensure!(run.is_success, "{label}: {}", run.messages());
@@ -88,7 +88,7 @@ fn older(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
 /// An operation that was cut off, holding the cluster's lock.
 fn killed(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     let member = nodes[0];
-    let strike = "timeout 60 sh -c 'until grep -l running /var/lib/sddc-pve/operations/*.json | xargs -r grep -l \"admit pve7\" | grep -q .; do sleep 0.02; done'; \
+    let strike = "timeout 400 sh -c 'until grep -l running /var/lib/sddc-pve/operations/*.json | xargs -r grep -l \"admit pve7\" | grep -q .; do sleep 0.02; done'; \
                   systemctl kill --signal=KILL sddc-pve-operation.service";
     let newcomer = json!({ "name": "pve7", "public_key": "{{ request.join_request.public_key }}",
         "links": [{ "number": 0, "address": nodes[2].address(LINKS[0]).replace(".13", ".17") },

@@ -12,8 +12,9 @@ use crate::test::report::legible;
 const SCRIPT: &str = "<script>document.title=1</script>";
 const ESCAPED: &str = "&lt;script&gt;document.title=1&lt;/script&gt;";
 
-/// Healthy, with hostile texts, with one node off, without quorum.
+/// Before there is a cluster, healthy, with hostile texts, with one node off, without quorum.
 pub fn of_every_state(scene: &Scene<'_>) -> Result<()> {
+    fresh(scene)?;
     let nodes = scene.formed(3)?;
     let before = scene.untouched(&nodes)?;
     let healthy = write(scene, "healthy", &[])?;
@@ -45,6 +46,23 @@ pub fn of_every_state(scene: &Scene<'_>) -> Result<()> {
         scene.lab.start(*node)?;
     }
     scene.healthy(&nodes)
+}
+
+/// Nodes that are no members yet tell of no link; measured, they do, and no responder stays.
+fn fresh(scene: &Scene<'_>) -> Result<()> {
+    let nodes = scene.fresh(3)?;
+    let before = scene.untouched(&nodes)?;
+    let plain = write(scene, "fresh", &[])?;
+    says(&plain, &["No node tells of a link to another one"])?;
+    let probed = write(scene, "fresh-probed", &["-e", "pve_report_probe=true"])?;
+    says(&probed, &["measured by <code>pve_link_probe</code>", "% lost, MTU 1500"])?;
+    same("measured paths", &12, &probed.matches("lost, MTU 1500</small>").count())?;
+    scene.still_but(&before, &["/root/.ansible"])?;
+    for node in &nodes {
+        let sockets = scene.sh(*node, "ss --no-header -ulpn 'sport >= 5405 and sport <= 5412'")?;
+        ensure!(sockets.is_empty(), "{node} still listens: {sockets}");
+    }
+    Ok(())
 }
 
 /// Plays report.yml, which never fails for what it finds; the file is for the eyes of its owner only.

@@ -134,6 +134,11 @@ impl Node {
         link.address(10 + self.0)
     }
 
+    /// Its IPv6 address on a link, where it is given one.
+    pub fn address_v6(self, link: Link) -> String {
+        format!("fd00:{}:{}::{}", number(), link.0 + 1, 10 + self.0)
+    }
+
     /// The node that a container is.
     pub fn of_container(name: &str) -> Option<Node> {
         name.strip_prefix(&prefix())?.parse().ok()

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use super::access::Access;
 use super::docker::{self, Container, docker};
 use super::layout::{DELAYS_FILE, LINKS, Link, Node, SHARED_MOUNT, prefix};
-use super::{cable, check_emulator, image, limits, ready, say, snapshot};
+use super::{cable, check_emulator, image, ipv6, limits, ready, say, snapshot};
 use crate::project::Project;
 use crate::tool;
 
@@ -183,9 +183,14 @@ impl<'a> Lab<'a> {
         plug(node, link, true)
     }
 
+    /// Gives a node an IPv6 address on each link; returns them.
+    pub fn add_ipv6(&self, node: Node) -> Result<Vec<String>> {
+        LINKS.into_iter().map(|link| ipv6::add(node, link)).collect()
+    }
+
     /// Runs a program on a node, not through ssh; its exit status is the caller's to judge.
     pub fn exec(&self, node: Node, argv: &[&str]) -> Result<Output> {
-        self.exec_within(node, argv, 120)
+        self.exec_within(node, argv, 600)
     }
 
     /// The same for what may take longer, or must not; status 124: it took more than so many seconds.
@@ -224,6 +229,11 @@ impl<'a> Lab<'a> {
     /// Writes a file on a node, as root with the usual mode.
     pub fn write(&self, node: Node, path: &str, text: &str) -> Result<()> {
         self.succeed(node, &["sh", "-c", "printf '%s\\n' \"$2\" >\"$1\"", "write", path, text]).map(drop)
+    }
+
+    /// The key that lets in.
+    pub fn public_key(&self) -> Result<String> {
+        self.access.public_key()
     }
 
     /// Files of a node with mode, owner and content, to be compared.

@@ -10,7 +10,8 @@ use super::credentials::member;
 use super::*;
 use crate::pve_join_credential;
 
-const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICLVWHPjk1JdyQdmfQXwktDJzhXLQ30QV4N9U9N7zVoF";
+pub(super) const HOST_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICLVWHPjk1JdyQdmfQXwktDJzhXLQ30QV4N9U9N7zVoF";
 const KEY: &str = "/etc/sddc-pve/admin/key";
 
 fn by_sudo() -> Value {

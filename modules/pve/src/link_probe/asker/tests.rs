@@ -17,8 +17,11 @@ type Network<'a> = dyn Fn(usize, usize) -> Option<Duration> + 'a;
 
 /// Measures a path to its end; returns it with the time that it took.
 fn measure(most: Option<u32>, count: u32, network: &Network<'_>) -> (Path, Duration) {
+    ask(Asker::new(about(), false, most, count, Duration::ZERO), network)
+}
+
+fn ask(mut asker: Asker, network: &Network<'_>) -> (Path, Duration) {
     let (key, mut responder) = (key(), Responder::new("pve2", key()));
-    let mut asker = Asker::new(about(), false, most, count, Duration::ZERO);
     let (mut now, mut sent, mut under_way) = (Duration::ZERO, 0, Vec::<(Duration, Vec<u8>)>::new());
     loop {
         while let Some(due) = asker.due(&key, now) {
@@ -54,6 +57,23 @@ fn a_good_path_is_measured_in_no_more_than_the_train() {
     assert_eq!((trip.fastest, trip.median, trip.p99, trip.jitter), (1.0, 1.0, 1.0, 0.0));
     assert_eq!((path.path_mtu, path.interface_mtu), (Some(1500), Some(1500)));
     assert!(took < Duration::from_millis(205), "{took:?}");
+}
+
+/// The busy moment of a machine is no slow network, which stays one.
+#[test]
+fn a_slow_train_is_asked_again_until_one_answer_was_fast() {
+    let asker = |count| {
+        let asker = Asker::new(about(), false, None, count, Duration::ZERO);
+        asker.again_above(Duration::from_millis(10))
+    };
+    let (path, took) = ask(asker(20), &|nth, _| millis(if nth < 30 { 60 } else { 1 }));
+    assert_eq!((path.sent, path.answered, path.round_trip.unwrap().fastest), (40, 40, 1.0));
+    assert!(took > REST && took < Duration::from_millis(1200), "{took:?}");
+    let (path, took) = ask(asker(20), &|_, _| millis(60));
+    assert_eq!((path.sent, path.round_trip.unwrap().fastest), (20 + 20 * MORE_TRAINS, 60.0));
+    assert!(took < Duration::from_millis(4500), "{took:?}");
+    // Who does not answer at all is not asked again.
+    assert_eq!(ask(asker(20), &|_, _| None).0.sent, 20);
 }
 
 #[test]

@@ -1,0 +1,146 @@
+//! A join that fails leaves the joiner byte for byte as it was: content, mode, owner and target of every file, by each method
+//! and at its worst moments, when the node is in the cluster's list and its own database is gone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::Path;
+
+use super::credentials::{connect, issue, member};
+use super::*;
+
+/// Kept on purpose: what an operation records, and PVE's own copies of the database.
+const RECORDS: [&str; 6] = [
+    "/var/lib/sddc-pve",
+    "/run/sddc-pve",
+    "/var/log",
+    "/.pmxcfs",
+    "/etc/pve/.members",
+    "/var/lib/pve-cluster/backup",
+];
+
+fn list(fake: &Fake, dir: &Path, into: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let (path, meta) = (entry.path(), entry.path().symlink_metadata().unwrap());
+        if RECORDS.iter().any(|record| path.starts_with(fake.path(record))) {
+            continue;
+        }
+        let content = match (meta.is_symlink(), meta.is_dir()) {
+            (true, _) => format!("-> {}", fs::read_link(&path).unwrap().display()),
+            (_, true) => String::new(),
+            _ => format!("{:?}", String::from_utf8_lossy(&fs::read(&path).unwrap())),
+        };
+        // pmxcfs fixes the modes of what is below it, which a fake one does not.
+        let is_fixed = path.starts_with(fake.path("/etc/pve")) || meta.is_symlink();
+        let mode = if is_fixed { 0 } else { meta.mode() };
+        into.insert(path.display().to_string(), format!("{mode:o} {}:{} {content}", meta.uid(), meta.gid()));
+        if meta.is_dir() {
+            list(fake, &path, into);
+        }
+    }
+}
+
+fn listing(fake: &Fake) -> BTreeMap<String, String> {
+    let mut lines = BTreeMap::new();
+    list(fake, &fake.path("/"), &mut lines);
+    lines
+}
+
+/// What the design says is touched, each there before and each of its own mode.
+fn with_files(fake: &Fake) {
+    let files = [
+        ("/etc/corosync/uidgid.d/own", "uidgid {}\n", 0o640),
+        ("/etc/ssh/sshd_config", "PermitRootLogin prohibit-password\n", 0o600),
+        ("/etc/ssh/ssh_known_hosts", "other ssh-ed25519 AAAA\n", 0o644),
+        ("/root/.ssh/known_hosts", "10.0.0.1 ssh-ed25519 AAAA\n", 0o600),
+        ("/root/.ssh/config", "Ciphers aes128-ctr\n", 0o640),
+        ("/root/.ssh/id_rsa", "private\n", 0o600),
+        ("/etc/pve/priv/known_hosts", "pve2 ssh-ed25519 AAAA\n", 0o600),
+        ("/etc/pve/pve-root-ca.pem", "its own authority\n", 0o640),
+        ("/etc/pve/nodes/pve2/pve-ssl.key", "its own key\n", 0o640),
+        ("/var/lib/pve-cluster/config.db", "SQLite format 3: its own\n", 0o600),
+        ("/var/lib/pve-cluster/config.db-wal", "written ahead\n", 0o600),
+    ];
+    for (path, text, mode) in files {
+        fake.write(path, text);
+        fs::set_permissions(fake.path(path), fs::Permissions::from_mode(mode)).unwrap();
+    }
+    symlink("known_hosts", fake.path("/root/.ssh/known_hosts.old")).unwrap();
+}
+
+/// Arguments of a join by each method, of a joiner that was told nothing yet.
+fn prepared(method: &str) -> (Fake, Value) {
+    let (member, joiner) = (member(), api_joiner());
+    with_files(&joiner);
+    let sealed = |kind: &str| {
+        let asked = call(&joiner, json!({"cluster_name": "oracle", "state": "requested"}));
+        issue(
+            &member,
+            json!({"type": kind, "node": "pve2", "public_key": asked["join_request"]["public_key"]}),
+        )
+    };
+    let with = |more: Value| {
+        let mut args = json!({"cluster_name": "oracle", "links": [{"number": 0, "address": "10.88.0.12"}]});
+        args.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        args
+    };
+    let args = match method {
+        "brokered" => brokered(&joiner),
+        "api" => api(),
+        "expect" => {
+            joiner.machine().peer_certificate = FINGERPRINT.into();
+            with(
+                json!({"method": "expect", "peer": "10.88.0.11", "fingerprint": FINGERPRINT, "password": PASSWORD}),
+            )
+        }
+        "ticket" => with(json!({"method": "ticket", "credential": sealed("ticket")["credential"],
+                                "peer": "10.88.0.11", "fingerprint": FINGERPRINT})),
+        "token" => {
+            connect(&joiner, &member);
+            with(json!({"method": "token", "token": issue(&member, json!({}))["join_string"]}))
+        }
+        "ssh" => {
+            connect(&joiner, &member);
+            with(json!({"method": "ssh", "credential": sealed("ssh_key")["credential"], "peer": "10.88.0.11",
+                        "host_keys": [ssh::HOST_KEY]}))
+        }
+        _ => unreachable!("{method}"),
+    };
+    (joiner, args)
+}
+
+const METHODS: [&str; 6] = ["brokered", "api", "expect", "ticket", "token", "ssh"];
+
+#[test]
+fn without_quorum_each_method_leaves_the_node_byte_for_byte_as_it_was() {
+    for method in METHODS {
+        let (joiner, args) = prepared(method);
+        let before = listing(&joiner);
+        joiner.machine().online = Some(std::collections::BTreeSet::new());
+        let result = call(&joiner, args);
+        assert_eq!(result["rolled_back"], true, "{method}: {result:?}");
+        assert_eq!(listing(&joiner), before, "{method}");
+        let snapshots = joiner.node().list("/var/lib/sddc-pve/snapshots").unwrap();
+        assert!(snapshots.is_empty(), "{method} leaves a copy of keys: {snapshots:?}");
+    }
+}
+
+#[test]
+fn killed_at_any_program_and_then_refused_each_method_leaves_the_node_as_it_was() {
+    for method in METHODS {
+        for number in 1.. {
+            let (joiner, args) = prepared(method);
+            let before = listing(&joiner);
+            joiner.machine().online = Some(std::collections::BTreeSet::new());
+            let ended =
+                killed_at(&joiner, number, |node| run(node, &invocation(&MODULE, args.clone()))).is_some();
+            // The next run undoes it, and fails in its turn.
+            call(&joiner, args);
+            assert_eq!(listing(&joiner), before, "{method}, killed at program {number}");
+            if ended {
+                assert!(number > 3, "{method}: only {number} programs were killed");
+                break;
+            }
+        }
+    }
+}
