@@ -19,7 +19,7 @@ use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::CorosyncConf;
 use crate::gather::LOCAL_CONF;
 use crate::operation::Run;
-use crate::{Cmd, Progress, copies, delist, observe, quorumtool};
+use crate::{Progress, copies, delist, observe, quorumtool};
 pub use leftovers::{Edit, Leftovers};
 pub use look::{Sight, look};
 pub use refusals::{Fault, IGNORABLE, refusals};
