@@ -235,42 +235,6 @@ const SCENARIOS: &[Scenario] = &[
         run: operator::playbooks,
     },
     Scenario {
-        name: "token-killed",
-        what: "after kill -9 of a join by token, at each step, the next run ends well",
-        is_long: true,
-        run: killed::token,
-    },
-    Scenario {
-        name: "token-controller-killed",
-        what: "a join by token outlives its controller at each step",
-        is_long: true,
-        run: killed::token_without_controller,
-    },
-    Scenario {
-        name: "token-member-killed",
-        what: "a join by token whose member loses its power at each step ends well, or says what helps",
-        is_long: true,
-        run: killed::token_without_member,
-    },
-    Scenario {
-        name: "auto-killed",
-        what: "after kill -9 of a join with a temporary password, at each step, the next run ends well",
-        is_long: true,
-        run: killed::auto,
-    },
-    Scenario {
-        name: "auto-controller-killed",
-        what: "the same when its controller is killed",
-        is_long: true,
-        run: killed::auto_without_controller,
-    },
-    Scenario {
-        name: "auto-member-killed",
-        what: "the same when its member loses its power",
-        is_long: true,
-        run: killed::auto_without_member,
-    },
-    Scenario {
         name: "faults",
         what: "a sample of the fault matrix: each operation, each fault, nothing is lost",
         is_long: false,
@@ -364,7 +328,7 @@ const SCENARIOS: &[Scenario] = &[
 
 /// All of them: those of an area of their own are listed there.
 fn scenarios() -> impl Iterator<Item = &'static Scenario> {
-    SCENARIOS.iter().chain(concurrent::SCENARIOS).chain(broken::SCENARIOS)
+    SCENARIOS.iter().chain(killed::SCENARIOS).chain(concurrent::SCENARIOS).chain(broken::SCENARIOS)
 }
 
 /// The command.

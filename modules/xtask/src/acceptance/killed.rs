@@ -10,12 +10,53 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::json;
 
+use super::Scenario;
 use super::credentials::{issue, join, links, must, nothing_left};
 use super::passwords::{LEFT, shadow, until};
 use super::play::Run;
 use super::scene::{Scene, same};
 use crate::lab::{LINKS, Node};
 use crate::strike::{self, UNIT};
+
+/// A credential and who is killed.
+pub const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "token-killed",
+        what: "after kill -9 of a join by token, at each step, the next run ends well",
+        is_long: true,
+        run: token,
+    },
+    Scenario {
+        name: "token-controller-killed",
+        what: "a join by token outlives its controller at each step",
+        is_long: true,
+        run: token_without_controller,
+    },
+    Scenario {
+        name: "token-member-killed",
+        what: "a join by token whose member loses its power at each step ends well, or says what helps",
+        is_long: true,
+        run: token_without_member,
+    },
+    Scenario {
+        name: "auto-killed",
+        what: "after kill -9 of a join with a temporary password, at each step, the next run ends well",
+        is_long: true,
+        run: auto,
+    },
+    Scenario {
+        name: "auto-controller-killed",
+        what: "the same when its controller is killed",
+        is_long: true,
+        run: auto_without_controller,
+    },
+    Scenario {
+        name: "auto-member-killed",
+        what: "the same when its member loses its power",
+        is_long: true,
+        run: auto_without_member,
+    },
+];
 
 const CLUSTER: &str = "sddc-cluster";
 /// More steps than any join has.
@@ -49,32 +90,32 @@ type Join<'s> = Box<dyn Fn(&str, &[&str]) -> Result<Run> + Sync + 's>;
 type Way = for<'s> fn(&'s Scene<'_>, Node, Node) -> Result<Join<'s>>;
 
 /// By token, its process killed.
-pub fn token(scene: &Scene<'_>) -> Result<()> {
+fn token(scene: &Scene<'_>) -> Result<()> {
     each_step(scene, with_token, Victim::Operation)
 }
 
 /// By token, its controller killed.
-pub fn token_without_controller(scene: &Scene<'_>) -> Result<()> {
+fn token_without_controller(scene: &Scene<'_>) -> Result<()> {
     each_step(scene, with_token, Victim::Controller)
 }
 
 /// By token, the member killed.
-pub fn token_without_member(scene: &Scene<'_>) -> Result<()> {
+fn token_without_member(scene: &Scene<'_>) -> Result<()> {
     each_step(scene, with_token, Victim::Member)
 }
 
 /// With a temporary password, its process killed.
-pub fn auto(scene: &Scene<'_>) -> Result<()> {
+fn auto(scene: &Scene<'_>) -> Result<()> {
     each_step(scene, with_auto, Victim::Operation)
 }
 
 /// With a temporary password, its controller killed.
-pub fn auto_without_controller(scene: &Scene<'_>) -> Result<()> {
+fn auto_without_controller(scene: &Scene<'_>) -> Result<()> {
     each_step(scene, with_auto, Victim::Controller)
 }
 
 /// With a temporary password, the member killed.
-pub fn auto_without_member(scene: &Scene<'_>) -> Result<()> {
+fn auto_without_member(scene: &Scene<'_>) -> Result<()> {
     each_step(scene, with_auto, Victim::Member)
 }
 
