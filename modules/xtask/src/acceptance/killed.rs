@@ -59,6 +59,9 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 const CLUSTER: &str = "sddc-cluster";
+/// Seconds that a join may take.
+const SHORT: u64 = 60;
+const LONG: u64 = 240;
 /// More steps than any join has.
 const STEPS: usize = 40;
 /// The joiner as it was before it ever joined, beside itself: what a join can leave is below these, and /etc/pve is
@@ -87,7 +90,7 @@ enum Victim {
 /// A join with more arguments for its play.
 type Join<'s> = Box<dyn Fn(&str, &[&str]) -> Result<Run> + Sync + 's>;
 /// Makes the credential where the join itself does not, and the join that uses it.
-type Way = for<'s> fn(&'s Scene<'_>, Node, Node) -> Result<Join<'s>>;
+type Way = for<'s> fn(&'s Scene<'_>, &[Node], u64) -> Result<Join<'s>>;
 
 /// By token, its process killed.
 fn token(scene: &Scene<'_>) -> Result<()> {
@@ -157,17 +160,19 @@ fn delist(scene: &Scene<'_>, member: Node, joiner: Node) -> Result<()> {
     scene.sh(member, &lines).map(drop)
 }
 
-fn with_token<'s>(scene: &'s Scene<'_>, member: Node, joiner: Node) -> Result<Join<'s>> {
+fn with_token<'s>(scene: &'s Scene<'_>, nodes: &[Node], timeout: u64) -> Result<Join<'s>> {
+    let (member, joiner) = (nodes[0], nodes[1]);
     let text = issue(scene, member, "token", json!({ "node": joiner.name(), "ttl": 900 }))?;
     let mut args = join(&text, joiner);
-    args["timeout"] = json!(60);
+    args["timeout"] = json!(timeout);
     Ok(Box::new(move |label, more| scene.task(label, joiner, "pve_cluster_join", &args, more)))
 }
 
-fn with_auto<'s>(scene: &'s Scene<'_>, _: Node, _: Node) -> Result<Join<'s>> {
+fn with_auto<'s>(scene: &'s Scene<'_>, _: &[Node], timeout: u64) -> Result<Join<'s>> {
     Ok(Box::new(move |label, more| {
         // Where nothing was cut off the links are as they were at the step before.
-        let args = ["-e", "pve_join_method=auto", "-e", "pve_join_timeout=60", "-e", "pve_probe=false"];
+        let timeout = format!("pve_join_timeout={timeout}");
+        let args = ["-e", "pve_join_method=auto", "-e", &timeout, "-e", "pve_probe=false"];
         scene.play("site.yml", label).args(args.iter().chain(more).copied()).run()
     }))
 }
@@ -185,7 +190,10 @@ fn at_each_step(scene: &Scene<'_>, way: Way, victim: Victim) -> Result<()> {
             renew(scene, &nodes)?;
         }
         let before = shadow(scene, nodes[0])?;
-        let join = way(scene, nodes[0], nodes[1])?;
+        // A member without power is waited for so long, and the timer of the first step's password; else a busy machine
+        // has its time.
+        let timeout = if victim == Victim::Member || step == 1 { SHORT } else { LONG };
+        let join = way(scene, &nodes, timeout)?;
         let struck = strike(scene, step, &nodes, &*join, victim).with_context(|| format!("step {step}"))?;
         let Some(name) = struck else {
             ensure!(step > 5, "a join has more than {} steps", step - 1);
@@ -212,7 +220,11 @@ fn strike(
     // Told apart from what else plays on this machine.
     let mark = format!("controller={}", scene.dir().display());
     // A cluster that lists a node which did not join is not waited for: it does not become well by itself.
-    let more = ["-e", &mark, "-e", "pve_validate_timeout=20"];
+    let mut more = vec!["-e", &mark, "-e", "pve_validate_timeout=20"];
+    if victim == Victim::Member {
+        // Nor is one without power, three times over.
+        more.extend(["-e", "ansible_ssh_retries=0"]);
+    }
     thread::scope(|threads| {
         let first = threads.spawn(|| join(&format!("{step}-first"), &more));
         let struck = ahead.struck().map(|struck| struck.map(|struck| struck.name));
@@ -322,7 +334,7 @@ fn no_password(scene: &Scene<'_>, step: usize, member: Node, before: &str) -> Re
             &format!("date +%s; date +%s -d \"$(systemctl show -P NextElapseUSecRealtime {restore}.timer)\""),
         )?;
         let times: Vec<i64> = left.lines().map(str::parse).collect::<Result<_, _>>()?;
-        ensure!(times[1] - times[0] <= 120, "the timer comes too late: {left}");
+        ensure!(times[1] - times[0] <= LONG as i64 + 60, "the timer comes too late: {left}");
         scene.sh(member, &format!("systemctl start {restore}.service"))?;
     }
     until("the end of the join or its timer", || {
