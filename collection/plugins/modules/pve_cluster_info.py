@@ -230,6 +230,18 @@ info:
             - Whether a quorum device is configured.
           returned: always
           type: bool
+        qdevice_host:
+          description:
+            - The QNetd host that it asks; C(null) without one.
+          returned: always
+          type: str
+        qdevice_votes:
+          description:
+            - >-
+              Votes that it casts for this node's part of the cluster, as corosync has it; C(null) where it tells of
+              none.
+          returned: always
+          type: int
         text:
           description:
             - corosync.conf itself. It holds no secret.

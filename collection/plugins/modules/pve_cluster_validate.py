@@ -85,6 +85,9 @@ notes:
   - Check V(in-cluster) (error). The node is in the cluster of that name.
   - Check V(quorate) (error). corosync and pmxcfs both have quorum.
   - >-
+    Check V(qdevice-votes) (error). A quorum device that is configured casts its vote, by this member's corosync-qdevice
+    too, which comes back after a boot.
+  - >-
     Check V(members-complete) (error). The cluster lists exactly the expected nodes, and all are online for corosync and
     pmxcfs.
   - Check V(config-current) (error). corosync has the corosync.conf that pmxcfs has, and its findings are none.

@@ -91,11 +91,8 @@ impl Sight {
 
     /// corosync.conf as it is to be.
     pub fn wanted(&self, request: &Request) -> CorosyncConf {
-        let mut conf = self.conf.clone();
-        if match request.host.as_str() {
-            "" => conf.remove_qdevice(),
-            host => put(&mut conf, host),
-        } {
+        let mut conf = CorosyncConf::parse(&self.conf.render()).unwrap_or_default();
+        if edit(&mut conf, request) {
             conf.increase_version();
         }
         conf
@@ -157,13 +154,13 @@ pub fn set_up(
         );
         done.push("certificate taken".to_owned());
     }
-    let is_added = change(node, request, deadline, |conf| put(conf, &request.host))?;
+    let is_added = change(node, request, deadline)?;
     if is_added {
         done.push(format!("device at {} in corosync.conf", request.host));
     }
     let begun = begin(node, sight, deadline).and_then(|told| {
         done.extend(told);
-        wait_until_voting(node, deadline)
+        wait(node, deadline, VOTING)
     });
     match begun {
         Ok(()) => Ok(done),
@@ -181,7 +178,7 @@ pub fn set_up(
 
 /// corosync must know of the device before its daemon asks for it.
 fn begin(node: &Node, sight: &Sight, deadline: Deadline) -> anyhow::Result<Option<String>> {
-    wait_until_current(node, deadline)?;
+    wait(node, deadline, CURRENT)?;
     if sight.daemon.is_active() && sight.daemon.is_enabled() {
         return Ok(None);
     }
@@ -193,14 +190,25 @@ fn begin(node: &Node, sight: &Sight, deadline: Deadline) -> anyhow::Result<Optio
     Ok(Some(format!("{UNIT} enabled and started")))
 }
 
-fn wait_until_voting(node: &Node, deadline: Deadline) -> anyhow::Result<()> {
-    let what = format!("the vote of the quorum device (corosync-quorumtool -s, journalctl -u {UNIT})");
-    deadline.wait(node, &what, LOOK, || {
+const CURRENT: &str = "corosync to take the new corosync.conf";
+const VOTING: &str = "the vote of the quorum device (corosync-quorumtool -s, journalctl -u corosync-qdevice)";
+
+/// Waits until corosync of this node counts by the cluster's corosync.conf; for the vote, until this member casts it too.
+fn wait(node: &Node, deadline: Deadline, what: &str) -> anyhow::Result<()> {
+    deadline.wait(node, what, LOOK, || {
         let conf = observe::shared_conf(node)?.unwrap_or_default();
-        ensure!(conf.qdevice_votes() > 0, "another member has taken the device out of corosync.conf again");
+        let local =
+            node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok()).unwrap_or_default();
         let status = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default();
+        ensure!(
+            what == CURRENT || conf.qdevice_votes() > 0,
+            "another member has taken the device out of corosync.conf again"
+        );
+        let is_counting = local.config_version() == conf.config_version()
+            && status.quorum.expected_votes == conf.expected_votes() + conf.qdevice_votes();
         Ok(match fault(&conf, &status) {
             None => Progress::Done(()),
+            _ if is_counting && what == CURRENT => Progress::Done(()),
             Some(fault) => Progress::Pending(fault),
         })
     })
@@ -245,8 +253,8 @@ pub fn take_down(node: &Node, request: &Request, deadline: Deadline) -> anyhow::
             let other = nodes.iter().find(|node| node.nodeid == *nodeid).map_or("", |node| &node.name);
             done.push(format!("left in corosync.conf until {UNIT} of {other} is stopped too"));
         }
-        None if change(node, request, deadline, CorosyncConf::remove_qdevice)? => {
-            wait_until_current(node, deadline)?;
+        None if change(node, &gone(request), deadline)? => {
+            wait(node, deadline, CURRENT)?;
             done.push("device taken out of corosync.conf".to_owned());
         }
         None => {}
@@ -254,16 +262,16 @@ pub fn take_down(node: &Node, request: &Request, deadline: Deadline) -> anyhow::
     Ok(done)
 }
 
+/// The request for no device.
+fn gone(request: &Request) -> Request {
+    Request { cluster_name: request.cluster_name.clone(), ..Request::default() }
+}
+
 /// Changes corosync.conf under the locks of ours and of PVE; tells whether there was anything to change.
-fn change(
-    node: &Node,
-    request: &Request,
-    deadline: Deadline,
-    edit: impl FnOnce(&mut CorosyncConf) -> bool,
-) -> anyhow::Result<bool> {
+fn change(node: &Node, request: &Request, deadline: Deadline) -> anyhow::Result<bool> {
     let _locks = [ClusterLock::take(node, LOCK, deadline)?, ClusterLock::take(node, LOCK_OF_PVE, deadline)?];
     let mut conf = shared_conf(node, request)?;
-    if !edit(&mut conf) {
+    if !edit(&mut conf, request) {
         return Ok(false);
     }
     conf.increase_version();
@@ -277,10 +285,14 @@ fn change(
     Ok(true)
 }
 
-fn put(conf: &mut CorosyncConf, host: &str) -> bool {
+/// Adds the device, or removes it where no host is wanted; tells whether there was anything to change.
+fn edit(conf: &mut CorosyncConf, request: &Request) -> bool {
+    if request.host.is_empty() {
+        return conf.remove_qdevice();
+    }
     let is_missing = conf.qdevice_votes() == 0;
     if is_missing {
-        conf.put_qdevice(host);
+        conf.put_qdevice(&request.host);
     }
     is_missing
 }
@@ -290,24 +302,6 @@ fn shared_conf(node: &Node, request: &Request) -> anyhow::Result<CorosyncConf> {
     let name = conf.cluster_name().unwrap_or_default();
     ensure!(name == request.cluster_name, "this node is in cluster {name:?}, not {:?}", request.cluster_name);
     Ok(conf)
-}
-
-/// Waits until corosync of this node counts by the cluster's corosync.conf.
-fn wait_until_current(node: &Node, deadline: Deadline) -> anyhow::Result<()> {
-    deadline.wait(node, "corosync to take the new corosync.conf", LOOK, || {
-        let conf = observe::shared_conf(node)?.unwrap_or_default();
-        let local =
-            node.read(LOCAL_CONF)?.and_then(|text| CorosyncConf::parse(&text).ok()).unwrap_or_default();
-        let quorum = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default().quorum;
-        let expected = conf.expected_votes() + conf.qdevice_votes();
-        let is_current = local.config_version() == conf.config_version() && quorum.expected_votes == expected;
-        Ok(match is_current {
-            true => Progress::Done(()),
-            false => {
-                Progress::Pending(format!("{} votes are expected, not {expected}", quorum.expected_votes))
-            }
-        })
-    })
 }
 
 fn remove_dir(node: &Node) -> anyhow::Result<()> {

@@ -1,47 +1,8 @@
 //! The table of `pve_qdevice`.
 
 use ansible_module::{Kind, Opt, Relations, RequiredIf, Ret, SeeAlso, Spec};
-use serde::Deserialize;
-use serde_json::{Map, Value};
 
-use crate::operating::Audit;
 use crate::vocabulary::{AUDIT, AUTHOR, CLUSTER_NAME, ELAPSED, MSG, STEPS, timeout};
-
-/// Checked arguments.
-#[derive(Deserialize)]
-pub(super) struct Args {
-    pub(super) state: State,
-    pub(super) cluster_name: String,
-    pub(super) host: Option<String>,
-    pub(super) ca: Option<String>,
-    pub(super) certificate: Option<String>,
-    pub(super) requests: Option<Map<String, Value>>,
-    pub(super) audit: Audit,
-    pub(super) timeout: u64,
-}
-
-/// What is to be so.
-#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum State {
-    Serving,
-    Requested,
-    Present,
-    Absent,
-    Forgotten,
-}
-
-impl State {
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Serving => "serving",
-            Self::Requested => "requested",
-            Self::Present => "present",
-            Self::Absent => "absent",
-            Self::Forgotten => "forgotten",
-        }
-    }
-}
 
 pub(super) static SPEC: Spec = TABLE.as_sent();
 

@@ -59,8 +59,9 @@ impl Machine {
         let daemons = self.device_flags(&conf);
         for node in conf.nodes().iter().filter(|node| quorum.members.contains(&node.nodeid)) {
             let local = if node.name == self.hostname { " (local)" } else { "" };
-            let device = daemons.as_ref().map_or("", |daemons| daemons(&node.name));
-            let _ = writeln!(text, "{:>10} {:>10} {device} {}{local}", node.nodeid, node.votes, node.name);
+            let device =
+                daemons.as_ref().map(|daemons| format!("{:>10} ", daemons(&node.name))).unwrap_or_default();
+            let _ = writeln!(text, "{:>10} {:>10} {device}{}{local}", node.nodeid, node.votes, node.name);
         }
         if daemons.is_some() {
             let cast = if self.is_device_voting() { conf.qdevice_votes() } else { 0 };

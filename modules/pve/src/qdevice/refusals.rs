@@ -15,11 +15,7 @@ pub fn against_setup(node: &Node, sight: &Sight, request: &Request) -> anyhow::R
     let mut faults = Vec::new();
     let nodes = sight.conf.nodes();
     let host = request.host.as_str();
-    let mut tell = |is_so: bool, text: &str, values: &[&str]| {
-        if is_so {
-            faults.push(fill(text, values));
-        }
-    };
+    let mut tell = |is_so, text, values: &[&str]| tell(&mut faults, is_so, text, values);
     tell(
         !sight.daemon.is_installed(),
         "[not-installed] $0 is not installed on this node: apt-get install $0",
@@ -77,6 +73,13 @@ pub fn against_setup(node: &Node, sight: &Sight, request: &Request) -> anyhow::R
         );
     }
     Ok(faults)
+}
+
+#[inline(never)]
+fn tell(faults: &mut Vec<String>, is_so: bool, text: &str, values: &[&str]) {
+    if is_so {
+        faults.push(fill(text, values));
+    }
 }
 
 /// Every reason against taking the device away.

@@ -22,6 +22,9 @@ const TRACES: &str = "ls -d /etc/corosync/qdevice /run/sddc-pve/qdevice 2>/dev/n
 /// Copies of a key that was to stay in its database.
 const KEYS: &str = "find /etc /run /root /tmp /var/tmp /var/lib -xdev -name '*.p12' 2>/dev/null; true";
 
+/// Plays a playbook over the two nodes: its name, a label, arguments.
+type Plays<'p> = dyn Fn(&str, &str, &[&str]) -> Result<Run> + 'p;
+
 /// One cluster through all of it.
 pub fn all(scene: &Scene<'_>) -> Result<()> {
     let nodes = scene.fresh(4)?;
@@ -94,11 +97,7 @@ pub fn all(scene: &Scene<'_>) -> Result<()> {
 }
 
 /// The other goes on alone, the device can't be taken from it, and the node comes back.
-fn loss_of_a_node(
-    scene: &Scene<'_>,
-    pair: &[Node],
-    play: &dyn Fn(&str, &str, &[&str]) -> Result<Run>,
-) -> Result<()> {
+fn loss_of_a_node(scene: &Scene<'_>, pair: &[Node], play: &Plays<'_>) -> Result<()> {
     watch(scene, &pair[..1])?;
     scene.lab.kill(pair[1])?;
     await_members(scene, pair[0], 1)?;
@@ -114,12 +113,7 @@ fn loss_of_a_node(
 }
 
 /// Validation names it; nothing else is lost, and the vote comes back with the host.
-fn loss_of_the_host(
-    scene: &Scene<'_>,
-    pair: &[Node],
-    host: Node,
-    play: &dyn Fn(&str, &str, &[&str]) -> Result<Run>,
-) -> Result<()> {
+fn loss_of_the_host(scene: &Scene<'_>, pair: &[Node], host: Node, play: &Plays<'_>) -> Result<()> {
     scene.sh(host, "systemctl stop corosync-qnetd")?;
     awaited(scene, pair[0], |text| value(text, "Total votes:") == Some("2"))?;
     let run = play("check.yml", "host-down", &[])?;
