@@ -11,11 +11,13 @@ mod rows;
 mod stage;
 mod table;
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
+use sha2::{Digest, Sha256};
 
 use crate::build;
 use crate::command::Cmd;
@@ -122,10 +124,13 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
     };
     let mut lab = Lab::open(project)?;
     lab.is_entered = true;
-    lab.delays(false)?;
-    // Builds the image.
+    // Builds the image; what a run that was cut off left without power is switched on.
     lab.up(1)?;
-    let (total, product, date) = (cells.len(), product(project)?, Cmd::new("date").arg("+%F").read()?);
+    for node in Lab::nodes()?.into_iter().filter(|node| lab.exec(*node, &["true"]).is_err()) {
+        lab.start(node)?;
+    }
+    lab.delays(false)?;
+    let (total, product, date) = (cells.len(), product(&program)?, Cmd::new("date").arg("+%F").read()?);
     let queue = Mutex::new((cells, 0_usize, 0_usize));
     let start = Instant::now();
     std::thread::scope(|threads| -> Result<()> {
@@ -220,19 +225,12 @@ fn parse(args: &[String]) -> Result<Choice> {
     Ok(choice)
 }
 
-/// Version of the product, and the commit of the sources that it was built from.
-fn product(project: &Project) -> Result<String> {
-    let commit = Cmd::new("git").args([
-        "log",
-        "-1",
-        "--format=%h",
-        "--",
-        "modules/pve",
-        "modules/pve-modules",
-        "modules/ansible-module",
-    ]);
-    let commit = commit.dir(project.root()).read()?;
-    Ok(format!("{} at {}", env!("CARGO_PKG_VERSION"), commit.trim()))
+/// Version of the product, and the beginning of its binary's hash: a commit may say nothing of what was given.
+fn product(program: &Path) -> Result<String> {
+    let hash =
+        Sha256::digest(fs::read(program).with_context(|| format!("can't read {}", program.display()))?);
+    let hash: String = hash.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    Ok(format!("{} ({hash})", env!("CARGO_PKG_VERSION")))
 }
 
 #[cfg(test)]

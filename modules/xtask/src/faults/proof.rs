@@ -13,9 +13,9 @@ const LINKS: u8 = 2;
 /// Notes whether a node is quorate, again and again, until its flag is gone.
 const WATCH: &str = "touch /run/watching; : >/run/seen; setsid sh -c 'while [ -e /run/watching ]; do \
     corosync-quorumtool -s | grep Quorate: >>/run/seen; sleep 0.4; done' </dev/null >/dev/null 2>&1 &";
-/// What may not be on a node on which everything has ended.
+/// What may not be on a node on which everything has ended. PVE's own lock of a pvecm that was killed ends by itself.
 const ENDED: &str = "grep -l '\"state\":\"running\"' /var/lib/sddc-pve/operations/*.json 2>/dev/null; \
-    ls -d /etc/pve/priv/lock/* 2>/dev/null; find /var/lib/sddc-pve/snapshots -mindepth 1 -maxdepth 1 2>/dev/null; \
+    ls -d /etc/pve/priv/lock/* 2>/dev/null | grep -v /file-; find /var/lib/sddc-pve/snapshots -mindepth 1 -maxdepth 1 2>/dev/null; \
     find /run/sddc-pve -name '*.assignment' 2>/dev/null; \
     for unit in pve-cluster pvedaemon pveproxy ssh; do systemctl is-active --quiet $unit || echo $unit is down; done; \
     served=$(timeout 10 openssl s_client -connect localhost:8006 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256); \
