@@ -194,3 +194,13 @@ fn a_unit_that_cannot_be_started_leaves_no_orders_and_a_closed_journal() {
     assert!(!node.list("/run/sddc-pve").unwrap().iter().any(|name| name.ends_with(".assignment")));
     assert!(unended(&node).unwrap().is_none());
 }
+
+#[test]
+fn a_unit_that_systemd_still_has_is_waited_for() {
+    let (fake, lines) = with_units(|_| (), "inactive");
+    fake.write("/run/systemd/transient/sddc-pve-operation.service", "[Unit]");
+    let error = format!("{:#}", perform(&fake.node(), join(), Duration::from_secs(60)).unwrap_err());
+    assert!(error.contains("systemd still has sddc-pve-operation.service"), "{error}");
+    assert!(lines.lock().unwrap().is_empty(), "a second unit of the name was asked for");
+    assert!(unended(&fake.node()).unwrap().is_none());
+}

@@ -12,12 +12,14 @@ use super::{Journal, Run, UNDO_TIME, Work};
 use crate::audit::Origin;
 use crate::node::FileMode;
 use crate::seal::RUNTIME_DIR;
-use crate::{Cmd, Node};
+use crate::{Cmd, Deadline, Node, Progress};
 
 /// Name of the unit: one operation at a time.
 pub const NAME: &str = "sddc-pve-operation.service";
 /// The program's word for running an operation, followed by its id.
 pub const COMMAND: &str = "__operation";
+/// There as long as systemd knows the unit.
+const TRANSIENT: &str = "/run/systemd/transient/sddc-pve-operation.service";
 const PROGRAM_DIR: &str = concat!("/usr/local/lib/sddc-pve/", env!("CARGO_PKG_VERSION"));
 
 /// What the unit is told.
@@ -60,7 +62,8 @@ pub(super) fn start(
         COMMAND.to_owned(),
         journal.id.clone(),
     ];
-    let started = node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30)));
+    let started = until_gone(node)
+        .and_then(|()| Ok(node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30)))?));
     if let Err(error) = started {
         node.remove(&assignment_path(&journal.id))?;
         let mut journal = journal.clone();
@@ -70,6 +73,17 @@ pub(super) fn start(
         return Err(error.context("cannot start the operation as a transient systemd unit"));
     }
     Ok(())
+}
+
+/// An operation closes its journal before its unit ends, and systemd takes no second unit of a name.
+fn until_gone(node: &Node) -> anyhow::Result<()> {
+    let what = "the unit of the operation before this one to be cleared away";
+    Deadline::after(node, Duration::from_secs(30)).wait(node, what, Duration::from_millis(20), || {
+        Ok(match node.exists(TRANSIENT) {
+            true => Progress::Pending(format!("systemd still has {NAME}")),
+            false => Progress::Done(()),
+        })
+    })
 }
 
 /// The entry of the lasting copy: runs the operation of an id to its end. Success means that the journal was
