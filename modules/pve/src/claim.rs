@@ -4,62 +4,52 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
+
 use crate::node::FileMode;
 use crate::operation::journal::unix_seconds;
 use crate::seal::RUNTIME_DIR;
-use crate::{Deadline, Node, Progress};
+use crate::{Deadline, Node};
 
 const PATH: &str = "/run/sddc-pve/claim";
 const LOCK: &str = "/run/sddc-pve/claim.lock";
-const LOOK: Duration = Duration::from_millis(250);
 
-/// Claims this node for so many seconds, or for as many more, once nobody else does; tells whether somebody else did.
-pub fn take(node: &Node, owner: &str, lifetime: u64, deadline: Deadline) -> anyhow::Result<bool> {
+/// Claims this node for so many seconds, or for as many more; fails while somebody else has it.
+pub fn take(node: &Node, owner: &str, lifetime: u64) -> anyhow::Result<()> {
+    ensure!(!owner.is_empty(), "claim is empty: name this run");
     node.create_private_dir(RUNTIME_DIR)?;
-    let mut has_waited = false;
-    deadline.wait(node, "this node to be free", LOOK, || {
-        let _lock = node.lock(LOCK, deadline)?;
-        if let Some((left, _)) = held(node)?.filter(|(_, other)| other != owner) {
-            has_waited = true;
-            return Ok(Progress::Pending(others(left)));
-        }
-        let line = format!("{} {owner}", unix_seconds(node) + lifetime);
-        node.write(PATH, line.as_bytes(), FileMode::Private)?;
-        Ok(Progress::Done(()))
-    })?;
-    Ok(has_waited)
+    let _lock = node.lock(LOCK, Deadline::after(node, Duration::from_secs(10)))?;
+    is_held(node, owner)?;
+    let line = format!("{} {owner}", unix_seconds(node) + lifetime);
+    node.write(PATH, line.as_bytes(), FileMode::Private).map(drop)
 }
 
 /// Ends the claim of this owner, if it is the one there is.
 pub fn give_back(node: &Node, owner: &str) -> anyhow::Result<()> {
-    if held(node)?.is_some_and(|(_, other)| other == owner) {
-        node.remove(PATH)?;
+    match is_held(node, owner) {
+        Ok(true) => node.remove(PATH).map(drop),
+        // Somebody else's is none of ours.
+        _ => Ok(()),
     }
+}
+
+/// Fails where a cluster may not be created by this owner of a claim, or by one who has made none.
+pub fn check(node: &Node, owner: Option<&str>) -> anyhow::Result<()> {
+    let is_mine = is_held(node, owner.unwrap_or_default())?;
+    ensure!(is_mine || owner.is_none(), "the claim on this node has run out: run again");
     Ok(())
 }
 
-/// Why one who has claimed this node, or has not, may not create a cluster on it.
-pub fn fault(node: &Node, owner: Option<&str>) -> anyhow::Result<Option<String>> {
-    Ok(match (held(node)?, owner) {
-        (Some((_, other)), Some(owner)) if other == owner => None,
-        (Some((left, _)), _) => Some(others(left)),
-        (None, Some(_)) => Some("the claim on this node has run out: run again".to_owned()),
-        (None, None) => None,
-    })
-}
-
-fn others(left: u64) -> String {
-    format!(
-        "another controller is about to form a cluster with this node (for {left} s at most): run again after that"
-    )
-}
-
-/// Seconds that are left of a claim, and whose it is.
-fn held(node: &Node) -> anyhow::Result<Option<(u64, String)>> {
+/// Whether this owner has the node; fails while somebody else has it.
+fn is_held(node: &Node, owner: &str) -> anyhow::Result<bool> {
     let line = node.read(PATH)?.unwrap_or_default();
-    let parsed = line.split_once(' ').and_then(|(until, owner)| Some((until.parse::<u64>().ok()?, owner)));
-    let left = |until: u64| until.checked_sub(unix_seconds(node)).filter(|left| *left > 0);
-    Ok(parsed.and_then(|(until, owner)| Some((left(until)?, owner.to_owned()))))
+    let (until, other) = line.split_once(' ').unwrap_or_default();
+    let left = until.parse::<u64>().unwrap_or_default().saturating_sub(unix_seconds(node));
+    ensure!(
+        left == 0 || other == owner,
+        "another controller is about to form a cluster with this node, for {left} s at most: run again after that"
+    );
+    Ok(left > 0)
 }
 
 #[cfg(test)]
@@ -71,24 +61,26 @@ mod tests {
     fn one_has_it_until_it_is_given_back_or_over() {
         let fake = Fake::standalone("pve1", "10.88.0.11");
         let node = fake.node();
-        let soon = || Deadline::after(&node, Duration::from_secs(2));
-        assert!(!take(&node, "a", 60, soon()).unwrap());
-        assert!(!take(&node, "a", 60, soon()).unwrap(), "the same may claim it for longer");
-        let error = take(&node, "b", 60, soon()).unwrap_err().to_string();
+        take(&node, "a", 60).unwrap();
+        take(&node, "a", 60).expect("the same may claim it for longer");
+        let error = take(&node, "b", 60).unwrap_err().to_string();
         assert!(error.contains("another controller is about to form a cluster"), "{error}");
-        assert_eq!(fault(&node, Some("a")).unwrap(), None);
+        check(&node, Some("a")).unwrap();
         for stranger in [Some("b"), None] {
-            assert!(fault(&node, stranger).unwrap().unwrap().contains("another controller"));
+            assert!(check(&node, stranger).unwrap_err().to_string().contains("another controller"));
         }
         // Nobody gives back what is another's.
         give_back(&node, "b").unwrap();
-        assert!(fault(&node, None).unwrap().is_some());
+        assert!(check(&node, None).is_err());
         give_back(&node, "a").unwrap();
-        assert_eq!(fault(&node, None).unwrap(), None);
-        assert!(fault(&node, Some("a")).unwrap().unwrap().contains("run out"));
+        check(&node, None).unwrap();
+        assert!(check(&node, Some("a")).unwrap_err().to_string().contains("run out"));
         // Who was killed gives nothing back.
-        assert!(!take(&node, "a", 1, soon()).unwrap());
-        assert!(take(&node, "b", 60, soon()).unwrap(), "it was waited for");
-        assert!(fault(&node, Some("a")).unwrap().is_some());
+        take(&node, "a", 3).unwrap();
+        assert!(take(&node, "b", 60).is_err());
+        node.sleep(Duration::from_secs(3));
+        take(&node, "b", 60).unwrap();
+        assert!(check(&node, Some("a")).is_err());
+        assert!(take(&node, "", 60).is_err());
     }
 }

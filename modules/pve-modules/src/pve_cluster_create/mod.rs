@@ -3,12 +3,10 @@
 mod plan;
 mod spec;
 
-use std::time::Duration;
-
 use ansible_module::{Diff, Failure, Invocation, Module, Outcome};
 use pve::create::Request;
 use pve::operation::{Kind, Work};
-use pve::{Deadline, Node, claim, observe};
+use pve::{Node, claim, observe};
 use serde_json::{Value, json};
 
 use crate::operating::Session;
@@ -47,9 +45,7 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
             Ok(with_cluster(outcome, &json!({ "cluster": cluster_name, "members": [name] })))
         }
         Plan::Create { request, .. } => {
-            if let Some(fault) = claim::fault(node, args.claim.as_deref())? {
-                return Err(session.refusal(&what, &[fault]));
-            }
+            claim::check(node, args.claim.as_deref())?;
             let result = session.perform(Work::Create(request))?;
             let conf = node.read(pve::gather::SHARED_CONF)?.unwrap_or_default();
             let msg = format!("node {name:?} created cluster {cluster_name:?}");
@@ -61,23 +57,14 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
 
 /// Keeps the node for one who is about to form a cluster, or gives it free. Lies below /run: no change of the node.
 fn keep(node: &Node, call: &Invocation, args: &spec::Args) -> anyhow::Result<Outcome> {
+    observe::is_root(node)?;
     let owner = args.claim.as_deref().unwrap_or_default();
-    let mut waited = false;
-    let msg = match args.state {
-        _ if call.check_mode => "nothing is claimed in check mode",
-        State::Claimed => {
-            observe::is_root(node)?;
-            let deadline = Deadline::after(node, Duration::from_secs(args.timeout));
-            waited = claim::take(node, owner, args.lifetime, deadline)?;
-            "this node is claimed"
-        }
-        _ => {
-            claim::give_back(node, owner)?;
-            "this node is free"
-        }
-    };
-    let outcome = Outcome::unchanged(msg).with("waited", waited);
-    Ok(outcome.with("steps", [0; 0]).with("elapsed", 0))
+    match args.state {
+        _ if call.check_mode => {}
+        State::Claimed => claim::take(node, owner, args.lifetime)?,
+        _ => claim::give_back(node, owner)?,
+    }
+    Ok(Outcome::unchanged("nothing on this node has changed").with("steps", [0; 0]).with("elapsed", 0))
 }
 
 fn request_target(cluster_name: &str, own: &str) -> String {

@@ -1,6 +1,6 @@
 //! The table of `pve_cluster_create`.
 
-use ansible_module::{Kind, Opt, Relations, RequiredIf, Ret, SeeAlso, Spec};
+use ansible_module::{Kind, Opt, Ret, SeeAlso, Spec};
 use pve::observe::LinkAddress;
 use serde::Deserialize;
 
@@ -44,7 +44,7 @@ const TABLE: Spec = Spec {
             Kind::Str,
             &[
                 "V(present) makes the cluster.",
-                "V(claimed) keeps this node for one controller that is about to form a cluster with it, and waits while \
+                "V(claimed) keeps this node for one controller that is about to form a cluster with it, and fails while \
                  another one has it. Nothing that nodes share could tell the other controller before there is a cluster: \
                  who has claimed every node, and has looked at them once more, is the only one to create it. No change of \
                  the node.",
@@ -56,7 +56,8 @@ const TABLE: Spec = Spec {
         Opt::new(
             "claim",
             Kind::Str,
-            &["Name of the controller's run, which no other one has. With O(state=present), the cluster is made only while the \
+            &["Name of the controller's run, which no other one has: V(claimed) and V(released) need it. With \
+               V(present), the cluster is made only while the \
                node is kept for it; without, only while it is kept for nobody."],
         ),
         Opt::new(
@@ -79,22 +80,15 @@ const TABLE: Spec = Spec {
         AUDIT,
         timeout(
             "120",
-            &["Seconds for the whole operation, or for which V(claimed) waits. When they are over the node is separated again, and the end of \
+            &["Seconds for the whole operation. When they are over the node is separated again, and the end of \
                corosync's log is in the error."],
         ),
     ],
-    relations: Relations {
-        required_if: &[
-            RequiredIf { option: "state", value: "claimed", requires: &["claim"], any: false },
-            RequiredIf { option: "state", value: "released", requires: &["claim"], any: false },
-        ],
-        ..Relations::NONE
-    },
     supports_check_mode: true,
     check_mode_details: &["Runs all checks that only read, and shows corosync.conf as it would be."],
     supports_diff: true,
     examples: EXAMPLES,
-    returns: &[MSG, CLUSTER, MEMBERS, CONFIG_VERSION, FINGERPRINT, ATTACHED, WAITED, OPERATION, STEPS, ELAPSED],
+    returns: &[MSG, CLUSTER, MEMBERS, CONFIG_VERSION, FINGERPRINT, ATTACHED, OPERATION, STEPS, ELAPSED],
     notes: &[
         "C(pvecm create) exits 0 on several failures, such as a link address that is not local. Success is what \
          corosync, /etc/pve and the API show afterwards.",
@@ -124,9 +118,6 @@ const TABLE: Spec = Spec {
 };
 
 const CLUSTER: Ret = Ret::new("cluster", Kind::Str, &["Name of the cluster."]).sample("\"sddc-cluster\"");
-
-const WAITED: Ret = Ret::new("waited", Kind::Bool, &["Another controller had the node before."])
-    .returned("with O(state=claimed)");
 
 const EXAMPLES: &str = r"- name: Create the cluster on the first node
   sddc.pve.pve_cluster_create:

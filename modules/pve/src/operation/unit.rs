@@ -18,8 +18,6 @@ use crate::{Cmd, Deadline, Node, Progress};
 pub const NAME: &str = "sddc-pve-operation.service";
 /// The program's word for running an operation, followed by its id.
 pub const COMMAND: &str = "__operation";
-/// There as long as systemd knows the unit.
-const TRANSIENT: &str = "/run/systemd/transient/sddc-pve-operation.service";
 const PROGRAM_DIR: &str = concat!("/usr/local/lib/sddc-pve/", env!("CARGO_PKG_VERSION"));
 
 /// What the unit is told.
@@ -62,7 +60,8 @@ pub(super) fn start(
         COMMAND.to_owned(),
         journal.id.clone(),
     ];
-    let started = until_gone(node)
+    // One that has closed its journal may take a moment to end.
+    let started = until_gone(node, NAME, Deadline::after(node, Duration::from_secs(30)))
         .and_then(|()| Ok(node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30)))?));
     if let Err(error) = started {
         node.remove(&assignment_path(&journal.id))?;
@@ -75,12 +74,12 @@ pub(super) fn start(
     Ok(())
 }
 
-/// An operation closes its journal before its unit ends, and systemd takes no second unit of a name.
-fn until_gone(node: &Node) -> anyhow::Result<()> {
-    let what = "the unit of the operation before this one to be cleared away";
-    Deadline::after(node, Duration::from_secs(30)).wait(node, what, Duration::from_millis(20), || {
-        Ok(match node.exists(TRANSIENT) {
-            true => Progress::Pending(format!("systemd still has {NAME}")),
+/// Waits until systemd has cleared a transient unit away: it takes no second one of the name.
+pub(crate) fn until_gone(node: &Node, name: &str, deadline: Deadline) -> anyhow::Result<()> {
+    let path = format!("/run/systemd/transient/{name}");
+    deadline.wait(node, "the unit before this one to end", Duration::from_millis(5), || {
+        Ok(match node.exists(&path) {
+            true => Progress::Pending(format!("systemd still has {name}")),
             false => Progress::Done(()),
         })
     })
