@@ -45,6 +45,31 @@ options:
         later.
     type: str
     required: true
+  state:
+    description:
+      - V(present) makes the cluster.
+      - >-
+        V(claimed) keeps this node for one controller that is about to form a cluster with it, and fails while another
+        one has it. Nothing that nodes share could tell the other controller before there is a cluster: who has claimed
+        every node, and has looked at them once more, is the only one to create it. No change of the node.
+      - V(released) gives it free, if it is kept for this one.
+    type: str
+    default: present
+    choices:
+      - present
+      - claimed
+      - released
+  claim:
+    description:
+      - >-
+        Name of the controller's run, which no other one has: V(claimed) and V(released) need it. With V(present), the
+        cluster is made only while the node is kept for it; without, only while it is kept for nobody.
+    type: str
+  lifetime:
+    description:
+      - Seconds after which V(claimed) ends by itself, should the controller die.
+    type: int
+    default: 60
   links:
     description:
       - >-

@@ -295,7 +295,7 @@ copies:
   description:
     - >-
       Paths on this member of copies of the directories that were removed, for root only. They hold the nodes' private
-      keys, and the configuration of guests.
+      keys, and the configuration of guests. The newest ten copies stay.
   returned: with O(state=absent)
   type: list
   elements: str

@@ -115,7 +115,9 @@ cluster:
   type: str
 copy:
   description:
-    - Path on this node of a copy of /etc/pve from before, for root only. It holds the cluster's keys.
+    - >-
+      Path on this node of a copy of /etc/pve from before, for root only. It holds the cluster's keys. The newest ten
+      copies stay.
   returned: when it left a cluster
   type: str
 fingerprint:

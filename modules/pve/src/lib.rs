@@ -8,6 +8,7 @@ pub mod audit;
 pub mod base64;
 pub mod certificate;
 pub mod cfgtool;
+pub mod claim;
 pub mod clocks;
 pub mod cluster_lock;
 pub mod cluster_plan;

@@ -20,6 +20,7 @@ use crate::audit::Origin;
 use crate::{Deadline, Node, Progress};
 pub use journal::{Journal, Kind, State, Step};
 pub use run::Run;
+pub(crate) use unit::until_gone;
 pub use unit::{COMMAND, NAME as UNIT, install, run_unit};
 pub use work::Work;
 

@@ -4,19 +4,23 @@ mod plan;
 mod spec;
 
 use ansible_module::{Diff, Failure, Invocation, Module, Outcome};
-use pve::Node;
 use pve::create::Request;
 use pve::operation::{Kind, Work};
+use pve::{Node, claim, observe};
 use serde_json::{Value, json};
 
 use crate::operating::Session;
 use plan::Plan;
+use spec::State;
 
 /// The module.
 pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::real(), call) };
 
 fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let args: spec::Args = call.args()?;
+    if args.state != State::Present {
+        return Ok(keep(node, call, &args)?);
+    }
     let cluster_name = args.cluster_name.clone();
     let target = |own: &str| request_target(&cluster_name, own);
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Create, target)?;
@@ -41,6 +45,7 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
             Ok(with_cluster(outcome, &json!({ "cluster": cluster_name, "members": [name] })))
         }
         Plan::Create { request, .. } => {
+            claim::check(node, args.claim.as_deref())?;
             let result = session.perform(Work::Create(request))?;
             let conf = node.read(pve::gather::SHARED_CONF)?.unwrap_or_default();
             let msg = format!("node {name:?} created cluster {cluster_name:?}");
@@ -48,6 +53,18 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
             Ok(with_cluster(outcome, &result))
         }
     }
+}
+
+/// Keeps the node for one who is about to form a cluster, or gives it free. Lies below /run: no change of the node.
+fn keep(node: &Node, call: &Invocation, args: &spec::Args) -> anyhow::Result<Outcome> {
+    observe::is_root(node)?;
+    let owner = args.claim.as_deref().unwrap_or_default();
+    match args.state {
+        _ if call.check_mode => {}
+        State::Claimed => claim::take(node, owner, args.lifetime)?,
+        _ => claim::give_back(node, owner)?,
+    }
+    Ok(Outcome::unchanged("nothing on this node has changed").with("steps", [0; 0]).with("elapsed", 0))
 }
 
 fn request_target(cluster_name: &str, own: &str) -> String {

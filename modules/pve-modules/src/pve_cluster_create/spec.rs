@@ -14,6 +14,9 @@ use crate::vocabulary::{
 #[derive(Deserialize)]
 pub(super) struct Args {
     pub(super) cluster_name: String,
+    pub(super) state: State,
+    pub(super) claim: Option<String>,
+    pub(super) lifetime: u64,
     pub(super) links: Option<Vec<LinkAddress>>,
     pub(super) nodeid: u32,
     pub(super) votes: u32,
@@ -22,11 +25,47 @@ pub(super) struct Args {
     pub(super) timeout: u64,
 }
 
+/// Wanted state.
+#[derive(Clone, Copy, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum State {
+    Present,
+    Claimed,
+    Released,
+}
+
 pub(super) static SPEC: Spec = TABLE.as_sent();
 
 const TABLE: Spec = Spec {
     options: &[
         CLUSTER_NAME,
+        Opt::new(
+            "state",
+            Kind::Str,
+            &[
+                "V(present) makes the cluster.",
+                "V(claimed) keeps this node for one controller that is about to form a cluster with it, and fails while \
+                 another one has it. Nothing that nodes share could tell the other controller before there is a cluster: \
+                 who has claimed every node, and has looked at them once more, is the only one to create it. No change of \
+                 the node.",
+                "V(released) gives it free, if it is kept for this one.",
+            ],
+        )
+        .default_text("present")
+        .choices(&["present", "claimed", "released"]),
+        Opt::new(
+            "claim",
+            Kind::Str,
+            &["Name of the controller's run, which no other one has: V(claimed) and V(released) need it. With \
+               V(present), the cluster is made only while the \
+               node is kept for it; without, only while it is kept for nobody."],
+        ),
+        Opt::new(
+            "lifetime",
+            Kind::Int,
+            &["Seconds after which V(claimed) ends by itself, should the controller die."],
+        )
+        .default("60"),
         links(&["Corosync links of this node. Link 0 on the address of the node's own name when not given. Every \
                  node that joins later needs the same link numbers."]),
         Opt::new("nodeid", Kind::Int, &["corosync's node id of this node."]).default("1"),

@@ -40,6 +40,36 @@ fn the_first_run_creates_and_the_second_finds_it() {
 }
 
 #[test]
+fn a_node_that_another_controller_has_claimed_creates_nothing() {
+    let fake = fresh("pve1", "10.88.0.11");
+    let claim = |owner: &str, state: &str| {
+        call(&fake, json!({ "cluster_name": "prod", "state": state, "claim": owner }))
+    };
+    let before = state(&fake);
+    for claimed in [claim("a", "claimed"), claim("a", "claimed")] {
+        assert_eq!(claimed["changed"], false, "{claimed:?}");
+    }
+    assert_unchanged(&fake, &before);
+    let others = claim("b", "claimed");
+    assert!(others["msg"].as_str().unwrap().contains("another controller"), "{others:?}");
+    for args in [args(), json!({ "cluster_name": "prod", "claim": "b" })] {
+        let refused = call(&fake, args);
+        assert!(refused["msg"].as_str().unwrap().contains("another controller"), "{refused:?}");
+    }
+    // Given free by who has it only; and a claim that is over is none.
+    claim("b", "released");
+    assert_eq!(call(&fake, args())["failed"], true);
+    claim("a", "released");
+    let over = call(&fake, json!({ "cluster_name": "prod", "claim": "a" }));
+    assert!(over["msg"].as_str().unwrap().contains("run out"), "{over:?}");
+    assert_unchanged(&fake, &before);
+    claim("a", "claimed");
+    let mut mine = args();
+    mine["claim"] = json!("a");
+    assert_eq!(call(&fake, mine)["changed"], true);
+}
+
+#[test]
 fn check_mode_shows_corosync_conf_and_touches_nothing() {
     let fake = fresh("pve1", "10.88.0.11");
     let before = crate::calling::tree(&fake.path("/"));

@@ -120,10 +120,7 @@ pub fn stop(node: &Node, deadline: Deadline) -> anyhow::Result<Option<Listener>>
     if is_running(node) {
         // One that ends just now is as good.
         node.run(&Cmd::new("systemctl", ["stop", NAME], deadline.left(node)))?;
-        deadline.wait(node, "the responder to end", LOOK, || match is_running(node) {
-            false => Ok(Progress::Done(())),
-            true => Ok(Progress::Pending(format!("systemd still has {NAME}"))),
-        })?;
+        operation::until_gone(node, NAME, deadline)?;
     }
     let told = state(node);
     node.remove(ORDER)?;

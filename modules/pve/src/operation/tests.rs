@@ -248,3 +248,13 @@ fn what_can_no_longer_be_written_down_is_undone_all_the_same() {
     assert!(!fake.node().exists("/root/.ssh/authorized_keys2"), "the keys are not as they were");
     assert!(fake.node().list(crate::snapshot::DIR).unwrap().is_empty(), "the snapshot is left");
 }
+
+#[test]
+fn a_unit_that_systemd_still_has_is_waited_for() {
+    let (fake, lines) = with_units(|_| (), "inactive");
+    fake.write("/run/systemd/transient/sddc-pve-operation.service", "[Unit]");
+    let error = format!("{:#}", perform(&fake.node(), join(), Duration::from_secs(60)).unwrap_err());
+    assert!(error.contains("systemd still has sddc-pve-operation.service"), "{error}");
+    assert!(lines.lock().unwrap().is_empty(), "a second unit of the name was asked for");
+    assert!(unended(&fake.node()).unwrap().is_none());
+}

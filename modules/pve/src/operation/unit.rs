@@ -12,7 +12,7 @@ use super::{Journal, Run, UNDO_TIME, Work};
 use crate::audit::Origin;
 use crate::node::FileMode;
 use crate::seal::RUNTIME_DIR;
-use crate::{Cmd, Node};
+use crate::{Cmd, Deadline, Node, Progress};
 
 /// Name of the unit: one operation at a time.
 pub const NAME: &str = "sddc-pve-operation.service";
@@ -60,7 +60,9 @@ pub(super) fn start(
         COMMAND.to_owned(),
         journal.id.clone(),
     ];
-    let started = node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30)));
+    // One that has closed its journal may take a moment to end.
+    let started = until_gone(node, NAME, Deadline::after(node, Duration::from_secs(30)))
+        .and_then(|()| Ok(node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30)))?));
     if let Err(error) = started {
         node.remove(&assignment_path(&journal.id))?;
         let mut journal = journal.clone();
@@ -70,6 +72,17 @@ pub(super) fn start(
         return Err(error.context("cannot start the operation as a transient systemd unit"));
     }
     Ok(())
+}
+
+/// Waits until systemd has cleared a transient unit away: it takes no second one of the name.
+pub(crate) fn until_gone(node: &Node, name: &str, deadline: Deadline) -> anyhow::Result<()> {
+    let path = format!("/run/systemd/transient/{name}");
+    deadline.wait(node, "the unit before this one to end", Duration::from_millis(5), || {
+        Ok(match node.exists(&path) {
+            true => Progress::Pending(format!("systemd still has {name}")),
+            false => Progress::Done(()),
+        })
+    })
 }
 
 /// The entry of the lasting copy: runs the operation of an id to its end. Success means that the journal was
