@@ -16,7 +16,7 @@ use crate::project::Project;
 use crate::tool;
 
 /// What a node may take to boot and to start its services.
-const BOOT: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_secs(600);
 /// What a container is given beside Docker's defaults. Not privileged, no raised limits: small virtual machines
 /// refuse both. SYS_ADMIN and the device are for FUSE and systemd, the others for corosync.
 const RIGHTS: &[&str] = &[
