@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -101,18 +101,15 @@ pub fn decide(node: &Node, request: &Request) -> anyhow::Result<Verdict> {
          members up, or be sure that they are off and run {commands} here"
     );
     let was_second = request.nodes_before == Some(1) || admitted_here_as_second(node, name)?;
-    ensure!(
-        was_second,
-        "the cluster has no quorum since {name:?} was admitted as its second node, and no record of this node shows that it \
-         was alone before: be sure that there is no other member, and that corosync of {name:?} is stopped (on it: systemctl \
-         stop corosync), then run {commands} here"
-    );
-    ensure!(
-        request.is_proven_stopped,
-        "the cluster has no quorum since {name:?} was admitted as its second node, and it is not proven that its \
-         corosync is stopped: stop it there (systemctl stop corosync), then run {commands} here"
-    );
-    Ok(Verdict::Alone)
+    let doubt = match (was_second, request.is_proven_stopped) {
+        (true, true) => return Ok(Verdict::Alone),
+        (false, _) => "no record of this node shows that it was alone before",
+        (true, false) => "it is not proven that its corosync is stopped",
+    };
+    bail!(
+        "the cluster has no quorum since {name:?} was admitted as its second node, and {doubt}: be sure that there is no \
+         other member, stop corosync there (systemctl stop corosync), then run {commands} here"
+    )
 }
 
 /// Whether this node's own journal shows that it admitted that node when it was alone.

@@ -31,6 +31,8 @@ pub fn undo(run: &mut Run<'_>) -> anyhow::Result<bool> {
     let is_pmxcfs_touched =
         run.marked("pmxcfs").is_some() || (run.marked("pvecm").is_some() && has_left_traces);
     if is_pmxcfs_touched {
+        // Cut off in its turn, this leaves pve-cluster stopped and none of those traces.
+        run.mark("pmxcfs", "restored")?;
         restore_pmxcfs(run, &snapshot)?;
     } else {
         snapshot.restore(&[PVE_KEYS])?;

@@ -2,6 +2,7 @@
 
 use super::{Action, Picture, names, online};
 use crate::facts::{ClusterConfig, ClusterNode, ClusterState, NodeFacts};
+use crate::sentence::fill;
 use crate::services::OF_A_MEMBER;
 
 /// What stands in the way of services that are down, so that starting them is no remedy.
@@ -12,7 +13,7 @@ pub(super) fn duplicates(seen: &mut Picture, conf: &ClusterConfig, known: &[&Nod
     // Its corosync runs; or its join has ended, as a certificate shows.
     let rank = |listed: &&ClusterNode| {
         let facts = known.iter().find(|facts| facts.node == listed.name);
-        facts.map(|facts| (facts.quorum.is_some(), facts.fingerprint.is_some()))
+        facts.map_or(0, |facts| 2 * u8::from(facts.quorum.is_some()) + u8::from(facts.fingerprint.is_some()))
     };
     let had_it = |id: u32| conf.nodes.iter().rev().filter(|listed| listed.nodeid == id).max_by_key(rank);
     let is_quorate = truth.state == ClusterState::Member;
@@ -20,9 +21,7 @@ pub(super) fn duplicates(seen: &mut Picture, conf: &ClusterConfig, known: &[&Nod
         let Some(first) = had_it(listed.nodeid).filter(|first| first.name != listed.name) else { continue };
         let remedy = match is_quorate {
             // Their corosyncs have kept the list before it.
-            true => {
-                "playbooks/rejoin.yml -e pve_rejoin=$0, or remove.yml -e pve_remove=$0 (not \"pvecm delnode\": it would stop $1)"
-            }
+            true => "playbooks/rejoin.yml -e pve_rejoin=$0 (pvecm delnode would stop $1)",
             false => {
                 "on every node but $0: perl -0pi -e 's/node *[{][^{}]* name: $0[^-a-zA-Z0-9][^{}]*[}]//; s/(?<=config_version: \
                  )[0-9]+/$&+1/e' /etc/corosync/corosync.conf && systemctl reset-failed corosync; systemctl restart corosync; when they are \
@@ -59,25 +58,24 @@ pub(super) fn no_quorum(
         seen.add(Action::Person, "no-quorum", sentences, &[""]);
         return;
     }
+    let expected = sees.len().to_string();
     // Each change of the list has corosync count anew, and the next one needs quorum again.
-    let missing = conf.nodes.iter().filter(|listed| !sees.contains(&listed.nodeid));
-    let expected = sees.len();
-    let commands: Vec<String> =
-        missing.map(|listed| format!("pvecm expected {expected} && pvecm delnode {}", listed.name)).collect();
+    let and_then = fill("; pvecm expected $0 && pvecm delnode ", &[&expected]);
     seen.add(
         Action::Person,
         "no-quorum",
         [
             "no member is quorate; those that see each other: $1",
             "bring up $2, or mend the network between the parts. Only if these are off for good, which nobody can tell from a \
-             partition: on $3 $4",
+             partition: on $3 pvecm expected $4 && pvecm delnode $5",
         ],
         &[
             "",
             &parts.join(" | "),
             &names(conf, sees, false, ", "),
             &truth.node,
-            &commands.join("; "),
+            &expected,
+            &names(conf, sees, false, &and_then),
         ],
     );
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::corosync_conf::{ConfNode, CorosyncConf};
-use crate::facts::UnendedOperation;
+use crate::facts::{Quorum, UnendedOperation};
 use crate::fake::{Fake, golden};
 use crate::gather::gather;
 
@@ -177,8 +177,8 @@ fn a_half_member_of_a_cluster_of_one_is_to_be_withdrawn_there() {
 fn who_took_a_node_id_is_told_from_who_had_it() {
     let text = conf(2, &["pve1", "pve2"]).replace("nodeid: 2", "nodeid: 1");
     for (joiner, holder) in [("pve2", "pve1"), ("pve1", "pve2")] {
-        let holding = member(holder, &text, &[]);
-        let mut joining = member(joiner, &text, &[]);
+        let (mut holding, mut joining) = (member(holder, &text, &[]), member(joiner, &text, &[]));
+        holding.quorum = Some(Quorum { quorate: true, members: vec![1], ..Quorum::default() });
         (joining.quorum, joining.fingerprint, joining.state) = (None, None, ClusterState::NoQuorum);
         joining.services.get_mut("corosync").unwrap().active = "failed".into();
         let mut quorate = holding.clone();

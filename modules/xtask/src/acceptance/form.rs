@@ -190,7 +190,7 @@ impl Lab<'_> {
 
 /// Waits until corosync of a node sees so many members.
 pub fn await_members(scene: &Scene<'_>, node: Node, count: usize) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_secs(60);
     loop {
         let said = scene.lab.exec(node, &["corosync-quorumtool", "-s"])?;
         let text = String::from_utf8_lossy(&said.stdout).into_owned();

@@ -139,7 +139,7 @@ impl<'a> Scene<'a> {
 
     /// The nodes are one quorate cluster with all links and one /etc/pve, says corosync.
     pub fn healthy(&self, nodes: &[Node]) -> Result<()> {
-        oracle::await_healthy(&self.lab, nodes, LINKS, Duration::from_secs(20)).map(drop)
+        oracle::await_healthy(&self.lab, nodes, LINKS, Duration::from_secs(60)).map(drop)
     }
 
     /// What must be the same before and after something that was refused.

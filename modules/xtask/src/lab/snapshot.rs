@@ -15,7 +15,7 @@ find /etc /root/.ssh -path '/etc/pve/.*' -prune -o -type f -print0 | xargs -0 -r
 
 /// The listing of a node.
 pub fn take(node: Node) -> Result<String> {
-    let said = docker::exec(&node.container(), &["sh", "-c", LIST], 30)?;
+    let said = docker::exec(&node.container(), &["sh", "-c", LIST], 300)?;
     if !said.status.success() {
         bail!("can't list the files of {node}: {}", String::from_utf8_lossy(&said.stderr).trim());
     }
