@@ -76,7 +76,7 @@ fn an_account_that_is_locked_in_between_keeps_the_lock_and_the_old_entry() {
     let fake = fake();
     issue(&fake.node(), 900).unwrap();
     // passwd --lock, which passwd --unlock would turn into our own password for ever.
-    fake.write(SHADOW, &BEFORE.replace("$y$old$hash", "!$6$salt$new"));
+    fake.write(SHADOW, BEFORE.replace("$y$old$hash", "!$6$salt$new"));
     assert!(faults(&fake.node()).unwrap()[0].contains("not stacked"));
     assert_eq!(restore(&fake.node()).unwrap(), Restored::PutBack);
     assert_eq!(fake.machine().read(SHADOW), BEFORE.replace("$y$old$hash", "!$y$old$hash"));
