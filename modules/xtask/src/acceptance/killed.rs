@@ -62,6 +62,8 @@ const CLUSTER: &str = "sddc-cluster";
 /// Seconds that a join may take.
 const SHORT: u64 = 60;
 const LONG: u64 = 240;
+/// Of ssh on a busy machine: a node without power is known to be gone all the same.
+const PATIENT: [&str; 2] = ["-e", "ansible_ssh_timeout=30"];
 /// More steps than any join has.
 const STEPS: usize = 40;
 /// The joiner as it was before it ever joined, beside itself: what a join can leave is below these, and /etc/pve is
@@ -165,7 +167,9 @@ fn with_token<'s>(scene: &'s Scene<'_>, nodes: &[Node], timeout: u64) -> Result<
     let text = issue(scene, member, "token", json!({ "node": joiner.name(), "ttl": 900 }))?;
     let mut args = join(&text, joiner);
     args["timeout"] = json!(timeout);
-    Ok(Box::new(move |label, more| scene.task(label, joiner, "pve_cluster_join", &args, more)))
+    Ok(Box::new(move |label, more| {
+        scene.task(label, joiner, "pve_cluster_join", &args, &[&PATIENT[..], more].concat())
+    }))
 }
 
 fn with_auto<'s>(scene: &'s Scene<'_>, _: &[Node], timeout: u64) -> Result<Join<'s>> {
@@ -173,7 +177,7 @@ fn with_auto<'s>(scene: &'s Scene<'_>, _: &[Node], timeout: u64) -> Result<Join<
         // Where nothing was cut off the links are as they were at the step before.
         let timeout = format!("pve_join_timeout={timeout}");
         let args = ["-e", "pve_join_method=auto", "-e", &timeout, "-e", "pve_probe=false"];
-        scene.play("site.yml", label).args(args.iter().chain(more).copied()).run()
+        scene.play("site.yml", label).args(args.iter().chain(&PATIENT).chain(more).copied()).run()
     }))
 }
 
@@ -220,11 +224,7 @@ fn strike(
     // Told apart from what else plays on this machine.
     let mark = format!("controller={}", scene.dir().display());
     // A cluster that lists a node which did not join is not waited for: it does not become well by itself.
-    let mut more = vec!["-e", &mark, "-e", "pve_validate_timeout=20"];
-    if victim == Victim::Member {
-        // Nor is one without power, three times over.
-        more.extend(["-e", "ansible_ssh_retries=0"]);
-    }
+    let more = ["-e", &mark, "-e", "pve_validate_timeout=20"];
     thread::scope(|threads| {
         let first = threads.spawn(|| join(&format!("{step}-first"), &more));
         let struck = ahead.struck().map(|struck| struck.map(|struck| struck.name));

@@ -34,7 +34,7 @@ pub fn is_plugged(node: Node, link: Link) -> Result<bool> {
 /// This machine's end of the virtual cable.
 fn device(node: Node, link: Link) -> Result<String> {
     let file = format!("/sys/class/net/{}/iflink", link.card());
-    let said = docker::exec(&node.container(), &["cat", &file], 10)?;
+    let said = docker::exec(&node.container(), &["cat", &file], 60)?;
     let index = String::from_utf8_lossy(&said.stdout).trim().to_owned();
     if !said.status.success() || index.is_empty() {
         bail!(

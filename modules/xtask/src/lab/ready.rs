@@ -31,7 +31,7 @@ pub fn wait<T>(
 
 /// What systemd on the node says of itself: `starting`, `running`, `degraded`, …, or why it says nothing.
 pub fn system_state(node: Node) -> Result<String> {
-    let said = docker::exec(&node.container(), &["systemctl", "is-system-running"], 10)?;
+    let said = docker::exec(&node.container(), &["systemctl", "is-system-running"], 60)?;
     let word = String::from_utf8_lossy(&said.stdout).trim().to_owned();
     Ok(if word.is_empty() { String::from_utf8_lossy(&said.stderr).trim().to_owned() } else { word })
 }
