@@ -62,7 +62,7 @@ pub(super) fn start(
     ];
     // One that has closed its journal may take a moment to end.
     let started = until_gone(node, NAME, Deadline::after(node, Duration::from_secs(30)))
-        .and_then(|()| Ok(node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30)))?));
+        .and_then(|()| node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30))));
     if let Err(error) = started {
         node.remove(&assignment_path(&journal.id))?;
         let mut journal = journal.clone();
