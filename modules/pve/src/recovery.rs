@@ -127,8 +127,8 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
                 "two-quorate-parts",
                 [
                     "$1 and $2 are both quorate and don't see each other",
-                    "mend the network between them, and they become one again; where they can't: decide which part is the \
-                     cluster, and have the nodes of the other leave and join again (playbooks/rejoin.yml -e pve_rejoin=NAME,…)",
+                    "mend the network between them; where they don't become one again, decide which is the cluster, and for the \
+                     nodes of the other: playbooks/rejoin.yml -e pve_rejoin=NAME,…",
                 ],
                 &["", &truth.node, &other.node],
             );
