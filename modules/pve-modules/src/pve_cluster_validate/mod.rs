@@ -94,7 +94,7 @@ mod tests {
         let result = fields(run(&fake.node(), &call));
         assert_eq!(
             result["msg"],
-            "cluster \"oracle\" has 1 members, all online: 11 checks passed on \"pve1\""
+            "cluster \"oracle\" has 1 members, all online: 12 checks passed on \"pve1\""
         );
         assert_eq!(
             (&result["ok"], &result["looks"], &result["changed"]),
@@ -118,7 +118,7 @@ mod tests {
             lines[0].starts_with("cluster \"oracle\" is not as it should be, seen from \"pve1\" after "),
             "{lines:?}"
         );
-        assert!(lines[0].ends_with(" in 3 of 3 s: 1 of 15 checks failed"), "{lines:?}");
+        assert!(lines[0].ends_with(" in 3 of 3 s: 1 of 16 checks failed"), "{lines:?}");
         assert_eq!(
             lines[1],
             "[ERROR members-complete] not listed: pve2 (bring the nodes up, let them join, or take \
