@@ -103,12 +103,11 @@ impl Sight {
 pub fn look(node: &Node, request: &Request) -> anyhow::Result<Sight> {
     let own = observe::own_name(node)?;
     let conf = shared_conf(node, request)?;
-    let mut units = services::query(node, &[UNIT], TOOL_TIMEOUT)?;
     Ok(Sight {
         conf,
         status: quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default(),
         is_ha_active: gather::is_ha_active(node, &own)?,
-        daemon: units.remove(UNIT).unwrap_or_default(),
+        daemon: services::query(node, &[UNIT], TOOL_TIMEOUT)?.get(UNIT).cloned().unwrap_or_default(),
         authority: database::authority(node)?,
         has_certificate: database::has_certificate(node, &request.cluster_name)?,
         own,

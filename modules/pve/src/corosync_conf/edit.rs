@@ -106,7 +106,12 @@ impl CorosyncConf {
 
     /// Removes the quorum device; tells whether there was one.
     pub fn remove_qdevice(&mut self) -> bool {
-        self.root.section_mut("quorum").entries.remove("device").is_some()
+        // An empty list is written as nothing. Taking a key out of the map would be the only place that does so, and costs
+        // kilobytes of the binary.
+        let devices = self.root.section_mut("quorum").sections_mut("device");
+        let is_there = !devices.is_empty();
+        devices.clear();
+        is_there
     }
 
     /// Whether another node has the node id of this one: corosync starts with such a file on no node.

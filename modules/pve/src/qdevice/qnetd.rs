@@ -37,8 +37,7 @@ pub fn serve(
     deadline: Deadline,
 ) -> anyhow::Result<Service> {
     let mut service = Service::default();
-    let mut units = services::query(node, &[UNIT], TOOL_TIMEOUT)?;
-    let unit = units.remove(UNIT).unwrap_or_default();
+    let unit = services::query(node, &[UNIT], TOOL_TIMEOUT)?.get(UNIT).cloned().unwrap_or_default();
     ensure!(
         unit.is_installed(),
         "[not-installed] {UNIT} is not installed on this host: apt-get install {UNIT}"

@@ -111,6 +111,11 @@ pub fn against_removal(sight: &Sight) -> Vec<String> {
 
 /// Listed nodes that are not members now.
 pub fn offline(sight: &Sight) -> Vec<String> {
-    let nodes = sight.conf.nodes().into_iter();
-    nodes.filter(|node| !sight.status.quorum.members.contains(&node.nodeid)).map(|node| node.name).collect()
+    let mut names = Vec::new();
+    for node in sight.conf.nodes() {
+        if !sight.status.quorum.members.contains(&node.nodeid) {
+            names.push(node.name);
+        }
+    }
+    names
 }

@@ -198,7 +198,7 @@ fn inventory(scene: &Scene<'_>, name: &str, members: &[Node], host: Node) -> Res
     let is_of = |line: &str, node: &Node| line.split(' ').next() == Some(node.name().as_str());
     let is_node = |line: &&str| Node::first(9).iter().any(|node| is_of(line, node));
     let line_of = |node: &Node| whole.lines().find(|line| is_of(line, node)).unwrap_or_default().to_owned();
-    let mut text = "[proxmox_qnetd]\n".to_owned() + &line_of(&host) + "\n";
+    let mut text = "[qnetd]\n".to_owned() + &line_of(&host) + "\n";
     for line in whole.lines().filter(|line| !is_node(line)) {
         text += &line.replace("[proxmox_nodes:vars]", "[all:vars]");
         text += "\n";
