@@ -173,7 +173,7 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
         running.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| bail!("a worker panicked")))
     })?;
     lab.delays(true)?;
-    let failed = queue.lock().unwrap_or_else(PoisonError::into_inner).2;
+    let failed = queue.lock().unwrap_or_else(PoisonError::into_inner).failed;
     Ok(failed)
 }
 
