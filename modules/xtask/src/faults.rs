@@ -48,6 +48,13 @@ struct Choice {
     cells: Vec<String>,
 }
 
+/// What is still to be played, and what came of the rest.
+struct Queue {
+    cells: Vec<(Row, Column)>,
+    played: usize,
+    failed: usize,
+}
+
 /// The command.
 pub fn run(project: &Project, args: &[String]) -> Result<()> {
     let choice = parse(args)?;
@@ -131,7 +138,7 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
     }
     lab.delays(false)?;
     let (total, product, date) = (cells.len(), product(&program)?, Cmd::new("date").arg("+%F").read()?);
-    let queue = Mutex::new((cells, 0_usize, 0_usize));
+    let queue = Mutex::new(Queue { cells, played: 0, failed: 0 });
     let start = Instant::now();
     std::thread::scope(|threads| -> Result<()> {
         let running: Vec<_> = (0..workers)
@@ -146,11 +153,11 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
                         (cell.product, cell.date) = (product.clone(), date.to_owned());
                         record.add(&cell)?;
                         let mut state = queue.lock().unwrap_or_else(PoisonError::into_inner);
-                        state.1 += 1;
-                        state.2 += usize::from(cell.outcome == Outcome::Failed);
+                        state.played += 1;
+                        state.failed += usize::from(cell.outcome == Outcome::Failed);
                         println!(
                             "[{}/{total} {}] {:40} {:28} {:12} {:>6} {}",
-                            state.1,
+                            state.played,
                             clock(start.elapsed()),
                             cell.name,
                             cell.step,
@@ -166,7 +173,7 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
         running.into_iter().try_for_each(|one| one.join().unwrap_or_else(|_| bail!("a worker panicked")))
     })?;
     lab.delays(true)?;
-    let failed = queue.lock().unwrap_or_else(PoisonError::into_inner).2;
+    let failed = queue.lock().unwrap_or_else(PoisonError::into_inner).failed;
     Ok(failed)
 }
 
@@ -183,7 +190,7 @@ fn take(
     let mut state = queue.lock().unwrap_or_else(PoisonError::into_inner);
     let is_mine = |(row, _): &(Row, Column)| (row.operation <= Operation::JoinSecond) == (number % 2 == 0);
     let fits = |(row, _): &(Row, Column)| Some(row.operation.members().0) == members;
-    let find = |wanted: &dyn Fn(&(Row, Column)) -> bool| state.0.iter().position(wanted);
+    let find = |wanted: &dyn Fn(&(Row, Column)) -> bool| state.cells.iter().position(wanted);
     let at = match workers {
         1 => 0,
         _ => find(&|cell| is_mine(cell) && fits(cell))
@@ -191,7 +198,7 @@ fn take(
             .or_else(|| find(&fits))
             .unwrap_or(0),
     };
-    (!state.0.is_empty()).then(|| state.0.remove(at))
+    (!state.cells.is_empty()).then(|| state.cells.remove(at))
 }
 
 /// A cell, and if it was the machine's fault once more.
