@@ -177,9 +177,6 @@ fn play_all(project: &Project, record: &Record, cells: Vec<(Row, Column)>, choic
     Ok(failed)
 }
 
-/// Cells to come, how many were played, and how many of them failed.
-type Queue = (Vec<(Row, Column)>, usize, usize);
-
 /// The next cell: one that begins as the last one ended, if there is any. Every other group plays with two nodes first.
 fn take(
     queue: &Mutex<Queue>,
