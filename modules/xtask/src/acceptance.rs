@@ -237,7 +237,7 @@ const SCENARIOS: &[Scenario] = &[
     Scenario {
         name: "faults",
         what: "a sample of the fault matrix: each operation, each fault, nothing is lost",
-        is_long: false,
+        is_long: true,
         run: |scene| crate::faults::sample(scene.project),
     },
     Scenario {
