@@ -29,6 +29,9 @@ pub struct Group<'l> {
     members: Option<usize>,
 }
 
+/// A manager of root's own services that stays, as logind keeps one of a user who lingers.
+const LINGER: &str = "mkdir -p /var/lib/systemd/linger && touch /var/lib/systemd/linger/root && systemctl start user@0.service";
+
 impl<'l> Group<'l> {
     /// The group of a number, in an unknown state.
     pub fn new(program: &Path, lab: &'l Lab<'l>, number: usize) -> Group<'l> {
@@ -109,8 +112,9 @@ impl<'l> Group<'l> {
             self.lab.add(&new)?;
         }
         nodes.iter().try_for_each(|node| {
-            // Else each login waits for a manager of root's own services, which nobody needs.
-            sh(self.lab, *node, "loginctl enable-linger root")?;
+            // Else each login waits for a manager of root's own services, which nobody needs. What loginctl does, which asks
+            // logind to, and that refuses on a node that has just booted.
+            sh(self.lab, *node, LINGER)?;
             self.lab.install(*node, &self.program, PROGRAM)
         })
     }
