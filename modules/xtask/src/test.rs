@@ -168,7 +168,7 @@ fn parse(args: &[String]) -> Result<Choice> {
         }
     }
     if choice.layers.is_empty() {
-        choice.layers = LAYERS.iter().collect();
+        choice.layers = LAYERS.iter().filter(|layer| choice.is_full || !layer.is_long).collect();
     }
     Ok(choice)
 }
@@ -203,6 +203,16 @@ mod tests {
     fn an_unknown_layer_is_refused_with_the_list() {
         let error = parse(&["unti".to_owned()]).map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with("no layer \"unti\"\n\nlayers:\n"), "{error}");
+    }
+
+    #[test]
+    fn what_is_long_is_played_in_full_or_by_its_name() {
+        let layers = |args: &[&str]| -> Vec<&str> {
+            let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+            parse(&args).unwrap().layers.iter().map(|layer| layer.name).collect()
+        };
+        assert!(!layers(&[]).contains(&"soak") && layers(&["--full"]).contains(&"soak"));
+        assert_eq!(layers(&["soak"]), ["soak"]);
     }
 
     #[test]

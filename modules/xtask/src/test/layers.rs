@@ -22,6 +22,8 @@ pub struct Layer {
     pub needs: &'static [&'static str],
     /// When its covering selection is stopped.
     pub deadline: Duration,
+    /// Left to the full test, unless it is named.
+    pub is_long: bool,
     /// Whether its covering selection leaves a lab behind.
     pub uses_lab: bool,
     /// The layer itself; the flag asks for the whole product where there is a covering selection.
@@ -33,7 +35,7 @@ const fn minutes(count: u64) -> Duration {
 }
 
 const fn quick(name: &'static str, what: &'static str, run: fn(&Project, bool) -> Result<()>) -> Layer {
-    Layer { name, what, needs: &[], deadline: minutes(5), uses_lab: false, run }
+    Layer { name, what, needs: &[], deadline: minutes(5), is_long: false, uses_lab: false, run }
 }
 
 /// Every layer, in the order of running within its lane (`lanes`).
@@ -111,6 +113,7 @@ pub const LAYERS: &[Layer] = &[
     Layer {
         needs: &["build", "venv", "lab"],
         deadline: minutes(20),
+        is_long: true,
         uses_lab: true,
         ..quick("soak", "form, add, rejoin, remove, reset: nothing piles up", soak::layer)
     },
