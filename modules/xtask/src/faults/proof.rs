@@ -22,7 +22,7 @@ const ENDED: &str = "grep -l '\"state\":\"running\"' /var/lib/sddc-pve/operation
     own=$(openssl x509 -in /etc/pve/local/pve-ssl.pem -noout -fingerprint -sha256); \
     test \"$served\" = \"$own\" || echo \"the API serves $served, not $own\"; true";
 /// What may not be on a node that is in no cluster.
-const ALONE: &str = "find /etc/corosync /var/lib/corosync -type f; ls /etc/pve/corosync.conf 2>/dev/null; \
+const ALONE: &str = "find /etc/corosync /var/lib/corosync -type f -not -path '*/qnetd/*'; ls /etc/pve/corosync.conf 2>/dev/null; \
     systemctl is-active --quiet corosync && echo corosync runs; ls /etc/pve/nodes | grep -vx $(hostname); \
     touch /etc/pve/probe && rm /etc/pve/probe || echo /etc/pve is not writable; true";
 
