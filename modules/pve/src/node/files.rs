@@ -37,6 +37,9 @@ impl FileMode {
 /// The longest text that is read; a file that holds more is not what its name says.
 const TEXT_LIMIT: u64 = 32 << 20;
 
+/// More than a file of pmxcfs usually has, and what one request to it brings.
+const ONE_READ: usize = 128 << 10;
+
 /// Whether a write changed the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Replaced {
@@ -46,19 +49,33 @@ pub enum Replaced {
     Changed,
 }
 
+/// What a file holds, up to a limit. pmxcfs answers each read from what there is at that moment: a second one, from
+/// where a shorter file ended, brings the tail of a newer, longer one. So its files are taken by one read (pve-cluster
+/// `src/pmxcfs/pmxcfs.c`, `cfs_fuse_read`).
+fn contents(file: &Path, path: &str, limit: u64) -> io::Result<Vec<u8>> {
+    let mut file = fs::File::open(file)?;
+    let mut bytes = Vec::new();
+    if path.starts_with("/etc/pve/") {
+        bytes.resize(ONE_READ, 0);
+        let count = file.read(&mut bytes)?;
+        bytes.truncate(count);
+        if count < ONE_READ {
+            return Ok(bytes);
+        }
+    }
+    file.take(limit - bytes.len() as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 impl Node {
     /// The content of a text file, `None` when there is none.
     pub fn read(&self, path: &str) -> anyhow::Result<Option<String>> {
-        let mut bytes = Vec::new();
-        let read = fs::File::open(self.path(path)).and_then(|file| {
-            // One byte more tells a longer file from one of just this length; a device or pipe has no length to ask for.
-            file.take(TEXT_LIMIT + 1).read_to_end(&mut bytes)
-        });
-        match read {
-            Ok(_) if bytes.len() as u64 > TEXT_LIMIT => {
+        // One byte more tells a longer file from one of just this length; a device or pipe has no length to ask for.
+        match contents(&self.path(path), path, TEXT_LIMIT + 1) {
+            Ok(bytes) if bytes.len() as u64 > TEXT_LIMIT => {
                 anyhow::bail!("cannot read {path:?}: it is longer than {} MiB", TEXT_LIMIT >> 20)
             }
-            Ok(_) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+            Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {path:?}")),
         }
@@ -66,7 +83,7 @@ impl Node {
 
     /// The content of a file, `None` when there is none.
     pub fn read_bytes(&self, path: &str) -> anyhow::Result<Option<Vec<u8>>> {
-        match fs::read(self.path(path)) {
+        match contents(&self.path(path), path, u64::MAX) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(error).with_context(|| format!("cannot read {path:?}")),
@@ -218,6 +235,21 @@ mod tests {
         assert_eq!(node.read("/etc/pve/corosync.conf").unwrap(), None);
         assert!(node.list("/etc/pve/nodes").unwrap().is_empty());
         assert!(!node.remove("/etc/corosync/authkey").unwrap());
+    }
+
+    /// A pipe that stays open stands for a file that has grown: whoever reads on gets (here: waits for) what came later.
+    #[test]
+    fn a_file_of_pmxcfs_is_of_one_moment() {
+        let (_dir, node) = node();
+        fs::create_dir_all(node.path("/etc/pve")).unwrap();
+        let path = node.path("/etc/pve/.members");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let (read, content) = std::sync::mpsc::channel();
+        std::thread::spawn(move || read.send(node.read("/etc/pve/.members").unwrap()));
+        let mut pipe = OpenOptions::new().write(true).open(&path).unwrap();
+        pipe.write_all(b"{}").unwrap();
+        let content = content.recv_timeout(std::time::Duration::from_secs(20));
+        assert_eq!(content.unwrap().as_deref(), Some("{}"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! Everything above works on it, so that a test can play any node in a temporary directory.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use std::sync::Arc;
 use crate::delays::Delays;
 use crate::faults::Faults;
 use crate::system::{Output, System};
+
+/// More than a file of pmxcfs usually has, and what one request to it brings.
+const ONE_READ: usize = 128 << 10;
 
 /// One node.
 #[derive(Clone)]
@@ -58,12 +61,23 @@ impl Host {
         self.path(path).exists()
     }
 
+    /// Of /etc/pve by one read, as PVE's tools get it over IPC: a second one may bring the tail of a newer content.
     pub fn read(&self, path: &str) -> io::Result<Vec<u8>> {
-        fs::read(self.path(path))
+        if !path.starts_with("/etc/pve/") {
+            return fs::read(self.path(path));
+        }
+        let mut file = fs::File::open(self.path(path))?;
+        let mut bytes = vec![0; ONE_READ];
+        let count = file.read(&mut bytes)?;
+        bytes.truncate(count);
+        if count == ONE_READ {
+            file.read_to_end(&mut bytes)?;
+        }
+        Ok(bytes)
     }
 
     pub fn read_text(&self, path: &str) -> io::Result<String> {
-        fs::read_to_string(self.path(path))
+        String::from_utf8(self.read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Writes a temporary file beside the target and renames it over: as PVE's file_set_contents does.
