@@ -15,7 +15,10 @@ use crate::{Deadline, Node};
 /// The cluster's file, which root's own is a link to on every member.
 pub const PATH: &str = "/etc/pve/priv/authorized_keys";
 const LOCK: &str = "sddc-pve-authorized-keys";
-const LOCK_TIME: Duration = Duration::from_secs(30);
+/// A lock whose holder was killed is anybody's after 120 s.
+const LOCK_TIME: Duration = Duration::from_secs(135);
+/// Left to an operation for what comes after the lock.
+const AFTER_LOCK: Duration = Duration::from_secs(10);
 const MARK: &str = "sddc-pve-token-";
 /// PVE writes this file too, without a lock of ours: what was written is looked at, and written again.
 const TRIES: u32 = 3;
@@ -46,7 +49,8 @@ pub fn remove_in(run: &mut Run<'_>, ids: &[String]) -> anyhow::Result<()> {
     if !listed(run.node)?.iter().any(|id| ids.contains(id)) {
         return Ok(());
     }
-    let deadline = Deadline::after(run.node, LOCK_TIME);
+    let left = run.deadline.left(run.node).saturating_sub(AFTER_LOCK);
+    let deadline = Deadline::after(run.node, LOCK_TIME.min(left));
     let lock = ClusterLock::take_for(run, LOCK, deadline)?;
     change(run.node, lock, |lines| drop_tokens(lines, ids))
 }
