@@ -25,8 +25,9 @@ pub use unit::{COMMAND, NAME as UNIT, install, run_unit};
 pub use work::Work;
 
 const LOCK: &str = "/run/sddc-pve/operation.lock";
-/// What undoing may take after the deadline: services stop and start, the API comes back.
-const UNDO_TIME: Duration = Duration::from_secs(120);
+/// What undoing, or finishing, may take after the deadline: services stop and start, the API comes back, and a lock of the
+/// cluster whose holder was killed is anybody's after 120 s.
+const UNDO_TIME: Duration = Duration::from_secs(180);
 /// How often the journal of a running operation is looked at: an operation has a step every second or so.
 const LOOK: Duration = Duration::from_millis(100);
 

@@ -74,12 +74,23 @@ fn no_quorum(sight: &Sight, request: &Request) -> Option<Fault> {
     let is_needed = sight.listed.is_some() || sight.leftovers.is_in_cluster();
     (is_needed && !sight.standing.is_quorate).then_some(())?;
     let (expected, online) = sight.standing.votes();
+    let votes = [online.to_string(), expected.to_string()];
+    if sight.listed.is_none() {
+        // Who was off while the list changed has the older configuration, with which corosync does not stay.
+        return fault(
+            "no-quorum",
+            "the list has \"$0\" no more, but to remove what it leaves takes quorum, and the cluster has $1 of $2 votes: bring \
+             the other members up; one whose corosync.conf is older than this node's is given it by playbooks/recover.yml",
+            request,
+            &[&votes[0], &votes[1]],
+        );
+    }
     fault(
         "no-quorum",
         "the cluster has $1 of $2 votes, no quorum, and this node can't tell whether it is the last one or cut off: bring the \
          other members up, or be sure that they are off and run \"pvecm expected $1\" and \"pvecm delnode $0\" here",
         request,
-        &[&online.to_string(), &expected.to_string()],
+        &[&votes[0], &votes[1]],
     )
 }
 

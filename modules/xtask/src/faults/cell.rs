@@ -18,6 +18,8 @@ use crate::strike::{self, Struck};
 
 /// Seconds that the operation has under the fault.
 const TIMEOUT: u64 = 30;
+/// The playbook that a refusal names where commands for one node are not enough.
+const RECOVER: &str = "playbooks/recover.yml";
 /// How far a clock jumps.
 const DAY: i64 = 86_400;
 
@@ -191,6 +193,25 @@ impl Cast<'_> {
 
     /// The rerun was refused: what its refusal says is carried out, and the next run must end well.
     fn remedied(&self, cell: &mut Cell) -> Result<()> {
+        let controller = Controller::new(self.lab, PATIENCE);
+        let remedy = match cell.rerun.contains(RECOVER) {
+            true => {
+                let members = &self.nodes[..self.row.operation.members().1];
+                let recovered = controller.recover(members)?;
+                ensure!(recovered.is_success, "{RECOVER} does not help: {}", recovered.text());
+                format!("{RECOVER} -e pve_recover=apply")
+            }
+            false => self.carried_out(cell)?,
+        };
+        let again = controller.perform(self.row.operation, &self.nodes)?;
+        ensure!(again.is_success, "the remedy {remedy:?} does not help: {}", again.text());
+        cell.outcome = Outcome::Remedied;
+        cell.remedy = remedy;
+        Ok(())
+    }
+
+    /// The commands that a refusal names, as a person carries them out.
+    fn carried_out(&self, cell: &Cell) -> Result<String> {
         let commands = commands(&cell.rerun);
         ensure!(
             !commands.is_empty(),
@@ -198,14 +219,11 @@ impl Cast<'_> {
             cell.first,
             cell.rerun
         );
-        // Once more until corosync has noticed who is gone, and pmxcfs the new votes.
-        let line = format!("timeout 60 sh -c 'until {}; do sleep 0.5; done'", commands.join(" && "));
+        // Once more until corosync has noticed who is gone, pmxcfs the new votes, and PVE's lock of a pvecm that was cut off
+        // is anybody's.
+        let line = format!("timeout 180 sh -c 'until {}; do sleep 0.5; done'", commands.join(" && "));
         proof::sh(self.lab, self.nodes[0], &line)?;
-        let again = Controller::new(self.lab, PATIENCE).perform(self.row.operation, &self.nodes)?;
-        ensure!(again.is_success, "the remedy {commands:?} does not help: {}", again.text());
-        cell.outcome = Outcome::Remedied;
-        cell.remedy = commands.join("; ");
-        Ok(())
+        Ok(commands.join("; "))
     }
 
     fn goal(&self) -> Result<()> {

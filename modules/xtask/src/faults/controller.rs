@@ -109,6 +109,26 @@ impl<'l> Controller<'l> {
         Ok(true)
     }
 
+    /// `playbooks/recover.yml -e pve_recover=apply` for these members.
+    pub fn recover(&self, members: &[Node]) -> Result<Attempt> {
+        let mut attempt = Attempt::default();
+        let mut nodes = Vec::new();
+        for member in members {
+            let Some(said) = self.must(&mut attempt, *member, "pve_cluster_info", json!({}))? else {
+                return Ok(attempt);
+            };
+            nodes.push(json!({ "name": member.name(), "links": links(*member), "info": said["info"] }));
+        }
+        for member in members {
+            let args = json!({ "cluster_name": CLUSTER, "apply": true, "nodes": nodes });
+            if self.must(&mut attempt, *member, "pve_cluster_recover", args)?.is_none() {
+                return Ok(attempt);
+            }
+        }
+        attempt.is_success = true;
+        Ok(attempt)
+    }
+
     /// `join_brokered.yml` of the role `cluster`.
     fn join(&self, attempt: &mut Attempt, member: Node, joiner: Node) -> Result<bool> {
         let request = json!({ "cluster_name": CLUSTER, "state": "requested" });
@@ -163,7 +183,7 @@ impl<'l> Controller<'l> {
 
     fn call(&self, node: Node, module: &str, mut args: Value) -> Result<Answer> {
         args["_ansible_module_name"] = json!(module);
-        if args["state"] != "requested" {
+        if args["state"] != "requested" && module != "pve_cluster_info" {
             args["timeout"] = json!(self.timeout);
         }
         let Some(mut child) = self.connect(node)? else {

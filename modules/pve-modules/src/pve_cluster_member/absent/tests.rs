@@ -139,6 +139,20 @@ fn what_a_node_left_that_is_not_listed_any_more_goes_too() {
 }
 
 #[test]
+fn off_the_list_and_without_quorum_nobody_is_told_to_take_it_off_again() {
+    let fake = member();
+    let mut conf = CorosyncConf::parse(&fake.machine().read("/etc/pve/corosync.conf")).unwrap();
+    conf.remove_node("pve3");
+    fake.write("/etc/pve/corosync.conf", conf.render());
+    fake.write("/etc/corosync/corosync.conf", conf.render());
+    fake.machine().online = Some([].into());
+    let result = call(&fake, args());
+    assert_eq!(result["refusals"], json!(["no-quorum"]), "{result:?}");
+    let text = result["msg"].as_str().unwrap();
+    assert!(text.contains("playbooks/recover.yml") && !text.contains("delnode"), "{text}");
+}
+
+#[test]
 fn refusals_name_their_ids_and_change_nothing() {
     let refuse = |change: &dyn Fn(&Fake), ids: Value| {
         let fake = member();
