@@ -96,7 +96,7 @@ fn the_unit_runs_a_lasting_copy_and_its_secrets_stay_off_the_command_line() {
     let program = concat!("/usr/local/lib/sddc-pve/", env!("CARGO_PKG_VERSION"), "/pve");
     assert!(line.starts_with("systemd-run --unit=sddc-pve-operation.service"), "{line}");
     assert!(
-        line.contains("--property=RuntimeMaxSec=210") && line.contains(&format!("-- {program} __operation ")),
+        line.contains("--property=RuntimeMaxSec=270") && line.contains(&format!("-- {program} __operation ")),
         "{line}"
     );
     assert!(!line.contains(PASSWORD));
