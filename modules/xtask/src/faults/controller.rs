@@ -117,7 +117,8 @@ impl<'l> Controller<'l> {
             let Some(said) = self.must(&mut attempt, *member, "pve_cluster_info", json!({}))? else {
                 return Ok(attempt);
             };
-            nodes.push(json!({ "name": member.name(), "links": links(*member), "info": said["info"] }));
+            let address = member.address(LINKS[0]);
+            nodes.push(json!({ "name": member.name(), "address": address, "links": links(*member), "info": said["info"] }));
         }
         for member in members {
             let args = json!({ "cluster_name": CLUSTER, "apply": true, "nodes": nodes });
