@@ -67,6 +67,8 @@ pub fn word(outcome: Outcome) -> &'static str {
 /// Writes the document.
 pub fn write(project: &Project, record: &Record) -> Result<()> {
     let path = project.path(FILE);
+    let every = super::every().into_iter();
+    Record::keep(project, &every.filter_map(|(row, column)| record.of(row, column)).collect::<Vec<_>>())?;
     fs::write(&path, document(&|row, column| record.of(row, column)))
         .with_context(|| format!("can't write {}", path.display()))
 }
