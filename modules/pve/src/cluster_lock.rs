@@ -14,6 +14,9 @@ const DIR: &str = "/etc/pve/priv/lock";
 /// The mark of an operation's journal that tells which lock it holds, and the times it gave it.
 pub const MARK: &str = "cluster_lock";
 
+/// PVE's own, under which its tools change corosync.conf (PVE/API2/ClusterConfig.pm, `config_change_lock`).
+pub const OF_PVE: &str = "file-corosync_conf";
+
 /// A lock that is held; given back when dropped.
 pub struct ClusterLock<'a> {
     node: &'a Node,

@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 
 use crate::admission::LOCK;
-use crate::cluster_lock::ClusterLock;
+use crate::cluster_lock::{ClusterLock, OF_PVE};
 use crate::corosync_conf::CorosyncConf;
 use crate::facts::Service;
 use crate::gather::{LOCAL_CONF, SHARED_CONF};
@@ -29,8 +29,6 @@ pub const PORT: u16 = 5403;
 pub const UNIT: &str = "corosync-qdevice";
 /// What members have of a device, apart from corosync.conf; `pvecm qdevice remove` removes it too.
 const DIR: &str = "/etc/corosync/qdevice";
-/// The lock under which PVE's own tools change corosync.conf (`PVE::Cluster::cfs_lock_file`).
-const LOCK_OF_PVE: &str = "file-corosync_conf";
 const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(300);
 
@@ -268,7 +266,7 @@ fn gone(request: &Request) -> Request {
 
 /// Changes corosync.conf under the locks of ours and of PVE; tells whether there was anything to change.
 fn change(node: &Node, request: &Request, deadline: Deadline) -> anyhow::Result<bool> {
-    let _locks = [ClusterLock::take(node, LOCK, deadline)?, ClusterLock::take(node, LOCK_OF_PVE, deadline)?];
+    let _locks = [ClusterLock::take(node, LOCK, deadline)?, ClusterLock::take(node, OF_PVE, deadline)?];
     let mut conf = shared_conf(node, request)?;
     if !edit(&mut conf, request) {
         return Ok(false);
