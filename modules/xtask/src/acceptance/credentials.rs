@@ -14,8 +14,10 @@ const CLUSTER: &str = "sddc-cluster";
 const SAMPLE_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 const LIMIT: Duration = Duration::from_secs(30);
 /// Whatever of a credential could be left on a node.
+/// Not looked for is the claim of a controller that was killed: it is over at the second that it names.
 const LEFT: &str = "grep -l 'sddc-pve-token-' /etc/pve/priv/authorized_keys; \
-    find /etc/pve/priv/sddc-pve /var/lib/sddc-pve/token-key.json /run/sddc-pve -type f ! -name '*.lock' 2>/dev/null; true";
+    find /etc/pve/priv/sddc-pve /var/lib/sddc-pve/token-key.json /run/sddc-pve -type f ! -name '*.lock' ! -name claim \
+    2>/dev/null; true";
 /// Root has a second factor, and no password that could be given.
 const HARDENED: &str = "passwd -q -l root; mkdir -p /etc/pve/priv; \
     echo '{\"users\":{\"root@pam\":{\"totp\":[{\"id\":\"x\",\"entry\":\"otpauth://totp/x?secret=AAAA\"}]}}}' >/etc/pve/priv/tfa.cfg";

@@ -157,7 +157,7 @@ fn renew(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
 fn delist(scene: &Scene<'_>, member: Node, joiner: Node) -> Result<()> {
     let lines = format!(
         "grep -q 'name: {joiner}$' /etc/pve/corosync.conf || exit 0; \
-         timeout 60 sh -c 'until pvecm expected 1 && pvecm delnode {joiner}; do sleep 0.5; done'"
+         timeout 180 sh -c 'until pvecm expected 1 && pvecm delnode {joiner}; do sleep 0.5; done'"
     );
     scene.sh(member, &lines).map(drop)
 }
@@ -289,6 +289,8 @@ fn whole_again(
 ) -> Result<()> {
     if victim == Victim::Member {
         scene.lab.start(nodes[0])?;
+        // Members find each other within seconds; one that lists a node which is none yet stays without quorum.
+        scene.sh(nodes[0], "timeout 20 sh -c 'until corosync-quorumtool -s | grep -q \"Quorate: *Yes\"; do sleep 0.3; done'; true")?;
     }
     let again = join(&format!("{step}-again"), &[])?;
     if victim == Victim::Member && !again.is_success {
