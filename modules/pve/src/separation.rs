@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
+
 use crate::gather::{AUTHKEY, LOCAL_CONF, SHARED_CONF};
 use crate::operation::Run;
 use crate::{Cmd, Node, Progress, observe};
@@ -33,8 +35,12 @@ pub fn separate(run: &mut Run<'_>, also: impl FnOnce(&Node) -> anyhow::Result<()
         [SHARED_CONF, LOCAL_CONF, AUTHKEY].into_iter().try_for_each(|path| node.remove(path).map(drop))
     });
     // Whatever came of it: this pmxcfs ends with the operation, and would take /etc/pve with it.
-    let is_back =
-        end_local(run).and_then(|()| observe::systemctl(node, &["start", "pve-cluster"], SERVICE_TIME));
+    let is_back = end_local(run).and_then(|()| {
+        // It has been started and stopped more often in the last seconds than systemd lets a unit (systemd.unit(5),
+        // StartLimitBurst).
+        let _ = observe::systemctl(node, &["reset-failed", "pve-cluster"], SERVICE_TIME);
+        observe::systemctl(node, &["start", "pve-cluster"], SERVICE_TIME)
+    });
     removed?;
     is_back?;
     // Only tidies the state "failed"; a corosync that never failed has nothing to reset.
@@ -44,7 +50,14 @@ pub fn separate(run: &mut Run<'_>, also: impl FnOnce(&Node) -> anyhow::Result<()
             Some(_) => Progress::Done(()),
             None => Progress::Pending("/etc/pve is empty".to_owned()),
         })
-    })
+    })?;
+    let back: Vec<&str> = [SHARED_CONF, LOCAL_CONF].into_iter().filter(|path| node.exists(path)).collect();
+    ensure!(
+        back.is_empty(),
+        "{} came back from pmxcfs's database, which could not be written: see that /var/lib/pve-cluster has room, and run again",
+        back.join(", ")
+    );
+    Ok(())
 }
 
 fn end_local(run: &Run<'_>) -> anyhow::Result<()> {

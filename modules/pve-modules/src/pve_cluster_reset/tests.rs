@@ -127,6 +127,21 @@ fn a_reset_that_failed_without_a_trace_of_the_cluster_is_done_again() {
 }
 
 #[test]
+fn a_configuration_that_comes_back_is_no_separation() {
+    let fake = member();
+    let conf = fake.machine().read("/etc/pve/corosync.conf");
+    fake.on(move |machine, cmd| {
+        if cmd.line() == "systemctl start pve-cluster" {
+            machine.write("/etc/corosync/corosync.conf", &conf);
+        }
+        None
+    });
+    let result = call(&fake, args());
+    let text = result["msg"].as_str().unwrap();
+    assert!(text.contains("/etc/corosync/corosync.conf came back from pmxcfs's database"), "{text}");
+}
+
+#[test]
 fn etc_pve_is_there_again_though_nothing_could_be_removed_from_it() {
     let fake = member();
     // No file: what can't be removed.

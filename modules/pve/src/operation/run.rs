@@ -163,6 +163,9 @@ impl<'a> Run<'a> {
     }
 
     fn close(&mut self, state: State, result: Value, error: Option<String>) -> anyhow::Result<()> {
+        if state != State::Failed {
+            self.journal.marks.remove(UNDO);
+        }
         self.journal.state = state;
         self.journal.result = result;
         self.journal.error = error;

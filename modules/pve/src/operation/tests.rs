@@ -208,6 +208,7 @@ fn what_was_undone_half_is_tried_once_more_by_the_next_run_and_no_later_one() {
     assert_eq!(lines.lock().unwrap().len(), 1);
     run_unit(&node, "1-join").unwrap();
     assert_eq!(Journal::load(&node, "1-join").unwrap().unwrap().state, State::RolledBack);
+    assert!(unended(&node).unwrap().is_none(), "what was undone at last keeps all others from beginning");
 
     half.marks.insert(journal::UNDO.to_owned(), "failed again".to_owned());
     half.save(&node).unwrap();
