@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
 
+use crate::node::unwritten;
 use crate::operation::{Journal, Run};
 use crate::{Deadline, Node, Progress};
 
@@ -36,6 +37,9 @@ impl<'a> ClusterLock<'a> {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     ask_for_abandoned(node, &path);
                     Ok(Progress::Pending("another operation on this cluster holds it".to_owned()))
+                }
+                Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => {
+                    Err(unwritten(error, &path)).with_context(|| format!("cannot take {what}"))
                 }
                 Err(error) => Err(error).with_context(|| {
                     format!("cannot take {what}: /etc/pve is not writable here, as without quorum")

@@ -12,6 +12,7 @@ use crate::corosync_conf::CorosyncConf;
 use crate::facts::Quorum;
 use crate::gather::SHARED_CONF;
 use crate::https::{Fingerprint, api};
+use crate::node::unwritten;
 use crate::pmxcfs::Members;
 use crate::{Cmd, Deadline, Node, Progress, certificate, names, quorumtool};
 
@@ -129,7 +130,7 @@ pub fn wait_until_writable(node: &Node, deadline: Deadline) -> anyhow::Result<()
         let made = node.create_private_dir("/etc/pve/priv/lock").and_then(|()| {
             std::fs::create_dir(node.path(PROBE)).or_else(|error| match error.kind() {
                 std::io::ErrorKind::AlreadyExists => Ok(()),
-                _ => Err(error),
+                _ => Err(unwritten(error, PROBE)),
             })?;
             Ok(())
         });
@@ -138,9 +139,18 @@ pub fn wait_until_writable(node: &Node, deadline: Deadline) -> anyhow::Result<()
                 let _ = std::fs::remove_dir(node.path(PROBE));
                 Ok(Progress::Done(()))
             }
+            // Without quorum it waits; a pmxcfs that changes nothing any more does not come back by itself.
+            Err(error) if is_input_output(&error) => Err(error),
             Err(error) => Ok(Progress::Pending(format!("{error:#}"))),
         }
     })
+}
+
+fn is_input_output(error: &anyhow::Error) -> bool {
+    let of = |cause: &(dyn std::error::Error + 'static)| {
+        cause.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error)
+    };
+    error.chain().any(|cause| of(cause) == Some(nix::libc::EIO))
 }
 
 /// The certificate that the API of this node should serve.

@@ -49,6 +49,20 @@ pub enum Replaced {
     Changed,
 }
 
+/// Why nothing can be written there. pmxcfs refuses every change after a write of its own database that failed, until it
+/// is started anew (pve-cluster `src/pmxcfs/memdb.c`, `memdb->errors`).
+pub(crate) fn unwritten(error: io::Error, path: &str) -> anyhow::Error {
+    let is_broken = path.starts_with("/etc/pve/") && error.raw_os_error() == Some(nix::libc::EIO);
+    let error = anyhow::Error::from(error);
+    if !is_broken {
+        return error;
+    }
+    error.context(
+        "pmxcfs could not write its database and changes nothing until it is started anew: see that /var/lib/pve-cluster has \
+         room, then run \"systemctl restart pve-cluster\"",
+    )
+}
+
 /// What a file holds, up to a limit. pmxcfs answers each read from what there is at that moment: a second one, from
 /// where a shorter file ended, brings the tail of a newer, longer one. So its files are taken by one read (pve-cluster
 /// `src/pmxcfs/pmxcfs.c`, `cfs_fuse_read`).
@@ -126,7 +140,9 @@ impl Node {
         if same_mode && self.read_bytes(path)?.as_deref() == Some(content) {
             return Ok(Replaced::Same);
         }
-        replace(&target, content, mode).with_context(|| format!("cannot write {path:?}"))?;
+        replace(&target, content, mode)
+            .map_err(|error| unwritten(error, path))
+            .with_context(|| format!("cannot write {path:?}"))?;
         Ok(Replaced::Changed)
     }
 
@@ -137,6 +153,7 @@ impl Node {
             .recursive(true)
             .mode(0o700)
             .create(self.path(path))
+            .map_err(|error| unwritten(error, path))
             .with_context(|| format!("cannot create directory {path:?}"))
     }
 
@@ -147,6 +164,7 @@ impl Node {
             .recursive(true)
             .mode(0o755)
             .create(self.path(path))
+            .map_err(|error| unwritten(error, path))
             .with_context(|| format!("cannot create directory {path:?}"))
     }
 
@@ -155,7 +173,7 @@ impl Node {
         match fs::remove_file(self.path(path)) {
             Ok(()) => Ok(true),
             Err(error) if is_absent(&error) => Ok(false),
-            Err(error) => Err(error).with_context(|| format!("cannot remove {path:?}")),
+            Err(error) => Err(unwritten(error, path)).with_context(|| format!("cannot remove {path:?}")),
         }
     }
 
@@ -250,6 +268,16 @@ mod tests {
         pipe.write_all(b"{}").unwrap();
         let content = content.recv_timeout(std::time::Duration::from_secs(20));
         assert_eq!(content.unwrap().as_deref(), Some("{}"));
+    }
+
+    #[test]
+    fn a_pmxcfs_that_changes_nothing_any_more_is_told_from_another_disk_error() {
+        let of = |path| unwritten(io::Error::from_raw_os_error(nix::libc::EIO), path);
+        let text = format!("{:#}", of("/etc/pve/priv/lock/a"));
+        assert!(text.contains("\"systemctl restart pve-cluster\"") && text.contains("os error 5"), "{text}");
+        assert!(!format!("{:#}", of("/etc/corosync/authkey")).contains("pmxcfs"));
+        let other = unwritten(io::Error::from_raw_os_error(nix::libc::EACCES), "/etc/pve/a");
+        assert!(!format!("{other:#}").contains("pmxcfs"));
     }
 
     #[test]

@@ -300,7 +300,8 @@ fn commands(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
     for quoted in text.split('"').skip(1).step_by(2) {
         let is_new = !found.iter().any(|known| known == quoted);
-        if quoted.starts_with("pvecm ") && !quoted.contains("add") && is_new {
+        let is_command = quoted.starts_with("pvecm ") || quoted.starts_with("systemctl restart ");
+        if is_command && !quoted.contains("add") && is_new {
             found.push(quoted.to_owned());
         }
     }

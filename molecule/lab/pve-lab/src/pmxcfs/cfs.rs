@@ -49,6 +49,9 @@ pub struct State {
     pub members_version: u64,
     pub debug: bool,
     pub log: Vec<String>,
+    /// A write of the database failed: from then on every change is refused, until pmxcfs is started anew (pve-cluster
+    /// `src/pmxcfs/memdb.c`, `memdb->errors`).
+    is_broken: bool,
 }
 
 /// The running file system.
@@ -160,15 +163,22 @@ impl Cfs {
         }
         let Ok(Some(tree)) = shared.load() else { return false };
         let changed = tree.content("corosync.conf") != state.tree.content("corosync.conf");
-        state.tree = tree;
-        self.save(&state.tree);
+        self.take_over(state, tree);
         changed
     }
 
-    fn save(&self, tree: &Tree) {
-        if let Err(error) = self.database.save(tree) {
+    /// What the cluster has, here too; the database may be left behind.
+    fn take_over(&self, state: &mut State, tree: Tree) {
+        let _ = self.save(state, &tree);
+        state.tree = tree;
+    }
+
+    fn save(&self, state: &mut State, tree: &Tree) -> Result<(), Errno> {
+        self.database.save(tree).map_err(|error| {
             eprintln!("[database] crit: {DATABASE}: {error}");
-        }
+            state.is_broken = true;
+            Errno::EIO
+        })
     }
 
     /// Changes the tree here and for every member; returns when all of them see it.
@@ -180,6 +190,9 @@ impl Cfs {
         if !self.is_writable(&state) {
             return Err(Errno::EACCES);
         }
+        if state.is_broken {
+            return Err(Errno::EIO);
+        }
         let lock = match &state.shared {
             Some(shared) if self.in_cluster => Some(shared.lock().map_err(|_| Errno::EIO)?),
             _ => None,
@@ -189,11 +202,11 @@ impl Cfs {
         let mut tree = state.tree.clone();
         let result = edit(&mut tree, stamp)?;
         let conf_changed = tree.content("corosync.conf") != state.tree.content("corosync.conf");
+        self.save(&mut state, &tree)?;
         if let (Some(shared), true) = (&state.shared, self.in_cluster) {
             shared.save(&tree).map_err(|_| Errno::EIO)?;
         }
         state.tree = tree;
-        self.save(&state.tree);
         drop(lock);
         drop(state);
         if conf_changed {
@@ -293,8 +306,7 @@ impl Cfs {
         match shared.load()? {
             Some(tree) if tree.version >= state.tree.version => {
                 changed = tree.content("corosync.conf") != state.tree.content("corosync.conf");
-                state.tree = tree;
-                self.save(&state.tree);
+                self.take_over(state, tree);
             }
             _ => shared.save(&state.tree)?,
         }

@@ -122,6 +122,21 @@ fn the_tree_survives_a_remount() {
 }
 
 #[test]
+fn after_a_write_of_the_database_that_failed_nothing_can_be_changed_until_a_new_start() {
+    let pve = Mounted::standalone();
+    fs::write(pve.at("f"), "kept").unwrap();
+    let folder = pve.directory.path().join("var/lib/pve-cluster");
+    fs::rename(&folder, folder.with_extension("full")).unwrap();
+    assert_eq!(errno(fs::create_dir(pve.at("d"))), Errno::EIO);
+    fs::rename(folder.with_extension("full"), &folder).unwrap();
+    assert_eq!(errno(fs::remove_file(pve.at("f"))), Errno::EIO);
+    assert_eq!(fs::read_to_string(pve.at("f")).unwrap(), "kept");
+    let Mounted { cfs, _session, directory, .. } = pve;
+    drop((cfs, _session));
+    fs::remove_file(Mounted::new(directory, "10.0.0.1").at("f")).unwrap();
+}
+
+#[test]
 fn without_quorum_everything_is_refused_and_the_old_view_stays() {
     let shared = tempfile::tempdir().unwrap();
     let pve = Mounted::member(shared.path());
