@@ -64,11 +64,16 @@ pub fn word(outcome: Outcome) -> &'static str {
     }
 }
 
-/// Writes the document.
+/// Writes down what is known; the document only of all cells.
 pub fn write(project: &Project, record: &Record) -> Result<()> {
+    let every = super::every();
+    let known: Vec<Cell> = every.iter().filter_map(|(row, column)| record.of(*row, *column)).collect();
+    Record::keep(project, &known)?;
+    if known.len() < every.len() {
+        println!("{} of {} cells have been played: {FILE} is made of all of them", known.len(), every.len());
+        return Ok(());
+    }
     let path = project.path(FILE);
-    let every = super::every().into_iter();
-    Record::keep(project, &every.filter_map(|(row, column)| record.of(row, column)).collect::<Vec<_>>())?;
     fs::write(&path, document(&|row, column| record.of(row, column)))
         .with_context(|| format!("can't write {}", path.display()))
 }
