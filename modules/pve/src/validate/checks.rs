@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::view::nonce_path;
+use super::view::is_nonce_read;
 use super::{Expected, View, former};
 use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::CorosyncConf;
@@ -326,7 +326,7 @@ fn replicated(subject: &Subject<'_>) -> anyhow::Result<Finding> {
     }
     let mut missing = Vec::new();
     for (view, nonce) in &written {
-        if subject.node.read(&nonce_path(&view.node))?.as_deref().map(str::trim) != Some(*nonce) {
+        if !is_nonce_read(subject.node, &view.node, nonce)? {
             missing.push(view.node.as_str());
         }
     }

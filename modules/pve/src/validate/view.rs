@@ -17,6 +17,8 @@ const MOVING: [&str; 4] = ["lrm_status", "manager_status", "crm_commands", "pve-
 
 /// What members write for each other to read; it tells when each was last validated, and nothing else.
 pub(crate) const NONCES: &str = "/etc/pve/priv/sddc-pve-seen";
+/// What one node keeps there.
+const NONCES_KEPT: usize = 8;
 
 /// What a member sees.
 #[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
@@ -96,7 +98,7 @@ impl View {
 }
 
 /// Where a node writes what the others are to read.
-pub(super) fn nonce_path(name: &str) -> String {
+fn nonce_path(name: &str) -> String {
     format!("{NONCES}/{name}")
 }
 
@@ -106,9 +108,17 @@ pub(super) fn write_nonce(node: &Node, name: &str) -> Option<String> {
     let nonce = format!("{}-{}", since.as_nanos(), std::process::id());
     let path = node.path(&nonce_path(name));
     node.create_private_dir(NONCES).ok()?;
+    // Of a few runs: who validates at the same moment still reads what was written for him.
+    let before = node.read(&nonce_path(name)).ok()?.unwrap_or_default();
+    let lines: Vec<&str> = std::iter::once(nonce.as_str()).chain(before.lines()).take(NONCES_KEPT).collect();
     // Not by a rename: one small file, written anew each time, by its own node only.
-    fs::write(path, format!("{nonce}\n")).ok()?;
+    fs::write(path, format!("{}\n", lines.join("\n"))).ok()?;
     Some(nonce)
+}
+
+/// Whether what a node wrote is read here.
+pub(super) fn is_nonce_read(node: &Node, name: &str, nonce: &str) -> anyhow::Result<bool> {
+    Ok(node.read(&nonce_path(name))?.is_some_and(|text| text.lines().any(|line| line.trim() == nonce)))
 }
 
 /// One digest of all files of /etc/pve: their paths and contents. Dot files are pmxcfs's own status, links point

@@ -57,6 +57,12 @@ fn what_a_member_wrote_must_be_read_on_the_others() {
     assert_eq!(fatal(&one, &comparing)["replicated"], "what pve2 wrote is not read here");
     one.write(written, format!("{nonce}\n"));
     assert!(!fatal(&one, &comparing).contains_key("replicated"));
+    // Another controller validates at the same moment.
+    for _ in 0..3 {
+        look(&two.node(), &expected(&ALL), Duration::from_secs(1)).view.unwrap();
+    }
+    one.write(written, two.machine().read(written));
+    assert!(!fatal(&one, &comparing).contains_key("replicated"));
     assert!(!one.path("/etc/pve/priv/sddc-pve-seen/pve1").exists(), "a comparison writes nothing");
     // What was written is no difference between views.
     assert!(!fatal(&one, &comparing).contains_key("views-agree"));
