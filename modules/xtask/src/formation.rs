@@ -1,7 +1,7 @@
 //! `cargo xtask formation [--nodes N,N…] [--write]`: how long it takes to form clusters of so many nodes, one node
 //! after the other and in waves; the table of BENCHMARKS.md. Knows what to run and what to time.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -30,6 +30,8 @@ struct Row {
     waves: Duration,
     /// The machine's load average before each: a machine that is busy otherwise says little.
     loads: [String; 2],
+    /// When, as `date +%F`.
+    date: String,
 }
 
 /// The command.
@@ -37,18 +39,19 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
     let (sizes, is_write) = parse(args)?;
     stage::run(project, &[])?;
     venv::ensure(project)?;
-    let mut rows = Vec::new();
+    let path = project.path(FILE);
+    let document = fs::read_to_string(&path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
+    // Sizes that are not measured now stay as they were.
+    let mut lines = lines_of(&document);
     for nodes in sizes {
         let (serial, serial_load) = form(project, nodes, &json!({"pve_join_wave": 1}))?;
         let (waves, waves_load) = form(project, nodes, &json!({}))?;
         eprintln!("== {nodes} nodes: {} one by one, {} in waves", seconds(serial), seconds(waves));
-        rows.push(Row { nodes, serial, waves, loads: [serial_load, waves_load] });
-        rows.sort_by_key(|row| row.nodes);
+        let date = Cmd::new("date").arg("+%F").read()?.trim().to_owned();
+        lines.insert(nodes, Row { nodes, serial, waves, loads: [serial_load, waves_load], date }.line());
         // A machine that is too small for the next size keeps what was measured.
-        let table = table(&rows, &conditions()?);
+        let table = table(&lines, &conditions()?);
         if is_write {
-            let path = project.path(FILE);
-            let document = fs::read_to_string(&path).unwrap_or_else(|_| "# Benchmarks\n".to_owned());
             fs::write(&path, insert(&document, &table)?)
                 .with_context(|| format!("can't write {}", path.display()))?;
         } else {
@@ -109,35 +112,49 @@ fn put(path: &Path, value: &serde_json::Value) -> Result<()> {
 }
 
 fn conditions() -> Result<String> {
-    let date = Cmd::new("date").arg("+%F").read()?;
     let cores = std::thread::available_parallelism()?;
     Ok(format!(
-        "Measured on {} by `cargo xtask formation --write`: wall clock of `site.yml` on prepared lab nodes with PVE's \
+        "Measured by `cargo xtask formation --write`: wall clock of `site.yml` on prepared lab nodes with PVE's \
          delays, from the first look to a validated cluster; all nodes and the controller on {cores} cores. Waves are \
          1, 1, 2, 4, 8 … nodes: what is left of a growth by node is the admission (PVE's own `pvesh`, one call a node) \
          and this one machine's work for all nodes. Machines of their own do that work side by side; here it is one \
-         after the other, and the more so the higher the load is.",
-        date.trim()
+         after the other, and the more so the higher the load is."
     ))
 }
 
-fn table(rows: &[Row], conditions: &str) -> String {
-    let mut table = format!(
-        "{conditions}\n\n| nodes | one by one | in waves | waves | times as fast | load before each |\n|---|---|---|---|---|---|\n"
-    );
-    for row in rows {
-        let _ = writeln!(
-            table,
-            "| {} | {} | {} | {} | {:.1} | {} |",
-            row.nodes,
-            seconds(row.serial),
-            seconds(row.waves),
-            waves(row.nodes),
-            row.serial.as_secs_f64() / row.waves.as_secs_f64(),
-            row.loads.join(", ")
-        );
+impl Row {
+    fn line(&self) -> String {
+        format!(
+            "| {} | {} | {} | {} | {:.1} | {} | {} |\n",
+            self.nodes,
+            seconds(self.serial),
+            seconds(self.waves),
+            waves(self.nodes),
+            self.serial.as_secs_f64() / self.waves.as_secs_f64(),
+            self.loads.join(", "),
+            self.date
+        )
     }
-    table
+}
+
+/// The rows of the table that a document has, by number of nodes.
+fn lines_of(document: &str) -> BTreeMap<u8, String> {
+    let section = document.split_once(MARKS[0]).and_then(|(_, rest)| rest.split_once(MARKS[1]));
+    let lines = section.map_or("", |(section, _)| section).lines();
+    lines
+        .filter_map(|line| {
+            let nodes = line.strip_prefix("| ")?.split(' ').next()?.parse().ok()?;
+            Some((nodes, format!("{line}\n")))
+        })
+        .collect()
+}
+
+fn table(lines: &BTreeMap<u8, String>, conditions: &str) -> String {
+    let lines: String = lines.values().map(String::as_str).collect();
+    format!(
+        "{conditions}\n\n| nodes | one by one | in waves | waves | times as fast | load before each | measured |\n\
+         |---|---|---|---|---|---|---|\n{lines}"
+    )
 }
 
 /// How many waves the nodes after the first make.
@@ -181,6 +198,26 @@ mod tests {
         let second = insert(&first, "two\n").unwrap();
         assert_eq!(second, first.replace("one\n", "two\n"));
         assert!(insert(MARKS[0], "x").is_err());
+    }
+
+    #[test]
+    fn sizes_that_were_not_measured_stay() {
+        let second = Duration::from_secs(1);
+        let row = |nodes, date: &str| Row {
+            nodes,
+            serial: 2 * second,
+            waves: second,
+            loads: ["0.10".to_owned(), "0.20".to_owned()],
+            date: date.to_owned(),
+        };
+        let lines: BTreeMap<u8, String> = [3, 17].map(|nodes| (nodes, row(nodes, "then").line())).into();
+        let document = insert("", &table(&lines, "as measured")).unwrap();
+        let mut known = lines_of(&document);
+        assert_eq!(known, lines);
+        known.insert(17, row(17, "now").line());
+        let text = table(&known, "as measured");
+        assert!(text.contains("| 3 | 2.0 s | 1.0 s | 2 | 2.0 | 0.10, 0.20 | then |\n"), "{text}");
+        assert!(text.contains("| 17 | 2.0 s | 1.0 s | 5 | 2.0 | 0.10, 0.20 | now |\n"), "{text}");
     }
 
     #[test]
