@@ -70,7 +70,8 @@ struct Line {
 impl Origin {
     /// What this process's environment tells.
     pub fn of(node: &Node) -> Self {
-        let connection = node.variable("SSH_CONNECTION").or_else(|| node.variable("SSH_CLIENT"));
+        let own = node.variable("SSH_CONNECTION").or_else(|| node.variable("SSH_CLIENT"));
+        let connection = own.or_else(|| connection_of_parents(node));
         Self {
             user: node.variable("USER").or_else(|| node.variable("LOGNAME")),
             sudo_user: node.variable("SUDO_USER"),
@@ -79,9 +80,38 @@ impl Origin {
     }
 }
 
+/// What sudo has taken out of the environment the process that sshd started still has: the outermost, which whoever came by
+/// it could change least.
+fn connection_of_parents(node: &Node) -> Option<String> {
+    let mut found = None;
+    let mut process = "self".to_owned();
+    while let Ok(Some(status)) = node.read(&format!("/proc/{process}/status")) {
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:")).map_or("0", str::trim);
+        if parent == "0" || parent == process {
+            break;
+        }
+        parent.clone_into(&mut process);
+        let environment = node.read(&format!("/proc/{process}/environ")).ok().flatten().unwrap_or_default();
+        let connection = environment.split('\0').find_map(|word| word.strip_prefix("SSH_CONNECTION="));
+        found = connection.map(str::to_owned).or(found);
+    }
+    found
+}
+
 /// Appends an entry to the file and to the journal. A journal that can't be written is no failure: the file
 /// is the record.
 pub fn append(node: &Node, entry: Entry) -> anyhow::Result<()> {
+    let unchained = serde_json::to_string(&entry).unwrap_or_default();
+    let appended = chain(node, entry);
+    // Where the file takes no line, the journal has what was done all the same, as no part of the chain.
+    let text = appended.as_deref().unwrap_or(&unchained);
+    let args = ["-t", "sddc-pve", "-p", "authpriv.notice"];
+    let _ = node.run(&Cmd::new("logger", args, Duration::from_secs(2)).stdin(text.to_owned().into()));
+    appended.map(drop)
+}
+
+/// Adds the entry to the file; returns its line.
+fn chain(node: &Node, entry: Entry) -> anyhow::Result<String> {
     node.create_private_dir(crate::seal::RUNTIME_DIR)?;
     node.create_private_dir("/var/log")?;
     let lock = node.lock(LOCK, Deadline::after(node, Duration::from_secs(5)))?;
@@ -97,9 +127,7 @@ pub fn append(node: &Node, entry: Entry) -> anyhow::Result<()> {
     text.push('\n');
     add(&mut file, &text).with_context(|| format!("cannot append to audit log {LOG:?}"))?;
     drop(lock);
-    let args = ["-t", "sddc-pve", "-p", "authpriv.notice"];
-    let _ = node.run(&Cmd::new("logger", args, Duration::from_secs(2)).stdin(text.into()));
-    Ok(())
+    Ok(text)
 }
 
 /// A whole line or none of it, on a line of its own also after one that a loss of power has torn.
@@ -191,6 +219,41 @@ mod tests {
             result: result.into(),
             ..Entry::default()
         }
+    }
+
+    #[test]
+    fn who_came_by_sudo_is_known_by_the_process_that_sshd_started() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        assert_eq!(connection_of_parents(&fake.node()), None);
+        for (process, parent, environment) in [
+            ("self", "7", ""),
+            ("7", "6", "SUDO_USER=ops\0"),
+            ("6", "5", "SSH_CONNECTION=1.2.3.4 5 6 7\0"),
+            ("5", "1", "HOME=/home/ops\0SSH_CONNECTION=10.88.0.1 50 10.88.0.11 22\0"),
+            ("1", "0", "PATH=/bin\0"),
+        ] {
+            fake.write(&format!("/proc/{process}/status"), format!("Name:\tx\nPPid:\t{parent}\n"));
+            fake.write(&format!("/proc/{process}/environ"), environment);
+        }
+        let origin = Origin::of(&fake.node());
+        assert_eq!(origin.controller.as_deref(), Some("10.88.0.1"));
+    }
+
+    #[test]
+    fn what_the_file_cannot_take_is_in_the_journal_and_no_part_of_the_chain() {
+        let fake = Fake::standalone("pve1", "10.88.0.11");
+        std::fs::create_dir_all(fake.path(LOG)).unwrap();
+        let logged = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
+        let heard = logged.clone();
+        fake.on(move |_, cmd| {
+            (cmd.program == "logger").then(|| {
+                heard.lock().unwrap().push_str(cmd.input());
+                Ok(crate::Output { code: Some(0), ..crate::Output::default() })
+            })
+        });
+        append(&fake.node(), entry("succeeded")).unwrap_err();
+        let said: serde_json::Value = serde_json::from_str(&logged.lock().unwrap()).unwrap();
+        assert_eq!((said["result"].as_str(), said.get("previous")), (Some("succeeded"), None), "{said}");
     }
 
     #[test]

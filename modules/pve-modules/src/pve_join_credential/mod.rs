@@ -139,19 +139,26 @@ fn is_quorate_member(node: &Node, args: &Args) -> anyhow::Result<()> {
 }
 
 fn issue_token(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
+    steps.attempt(node, "look for what it replaces", || are_known(node, &args.replaces))?;
+    // Who rotates a token changes its key, not whom it serves and for how long.
+    let (former_node, former_life) = match args.replaces.as_slice() {
+        [id] => issue::terms(node, id)?.unzip(),
+        _ => (None, None),
+    };
+    let bound = args.node.clone().or(former_node.flatten());
+    let life = args.ttl.or(former_life);
     let order = Order {
         cluster_name: args.cluster_name.clone(),
-        node: args.node.clone(),
-        ttl: args.ttl.unwrap_or(if args.kind == Kind::Token { TOKEN_TTL } else { PASSWORD_TTL }),
+        node: bound.clone(),
+        ttl: life.unwrap_or(if args.kind == Kind::Token { TOKEN_TTL } else { PASSWORD_TTL }),
         from: args.from.clone(),
         for_pvecm: args.kind == Kind::SshKey,
         is_audit_optional: args.audit == Audit::BestEffort,
     };
     let word = if order.for_pvecm { "key" } else { "token" };
-    steps.attempt(node, "look for what it replaces", || are_known(node, &args.replaces))?;
     let faults = steps.attempt(node, "look whether sshd takes keys", || issue::faults(node))?;
     anyhow::ensure!(faults.is_empty(), "no {word} can be issued: {}", faults.join("; "));
-    let whom = args.node.as_ref().map_or("any node".to_owned(), |name| format!("node {name:?}"));
+    let whom = bound.as_ref().map_or("any node".to_owned(), |name| format!("node {name:?}"));
     if call.check_mode {
         return Ok(Outcome::new(true, format!("a {word} for {whom} would be issued"))
             .with("revoked", &args.replaces));

@@ -55,12 +55,11 @@ pub fn read(node: &Node) -> anyhow::Result<Trail> {
         }
         trail.files.push(name);
     }
-    if let Some(newest) = newest_in_journal(node)
-        && !trail.entries.contains(&newest)
-    {
+    let missing = missing(&trail, &in_journal(node));
+    if missing > 0 {
         trail
             .findings
-            .push("the journal has a newer entry than the file: lines were cut off its end".to_owned());
+            .push(format!("the journal has {missing} entries that the files lack: lines were removed"));
     }
     trail.ok = trail.findings.is_empty();
     Ok(trail)
@@ -99,12 +98,27 @@ fn content(node: &Node, name: &str, is_packed: bool) -> anyhow::Result<String> {
     Ok(node.read(name).with_context(|| format!("cannot read audit trail {name:?}"))?.unwrap_or_default())
 }
 
-/// The newest entry that root has put into the journal (anybody can log under any name); `None` where there is no journal, or it has forgotten.
-fn newest_in_journal(node: &Node) -> Option<Value> {
-    let args = ["_UID=0", "-t", "sddc-pve", "-n", "1", "-o", "cat", "--no-pager", "-q"];
-    let output = node.run(&Cmd::new("journalctl", args, TIMEOUT)).ok()?;
-    let entry: Value = serde_json::from_str(output.stdout.lines().next_back()?).ok()?;
-    previous(&entry).is_some().then_some(entry)
+/// Entries of the journal that the trail should have: all where it begins with the first there ever was, else those after
+/// one that it has, for older ones may have been rotated out; where it has none of them, the newest.
+fn missing(trail: &Trail, journal: &[Value]) -> usize {
+    let first = match trail.is_complete {
+        true => 0,
+        false => {
+            let known = journal.iter().position(|entry| trail.entries.contains(entry));
+            known.unwrap_or(journal.len().saturating_sub(1))
+        }
+    };
+    journal[first..].iter().filter(|entry| !trail.entries.contains(entry)).count()
+}
+
+/// The newest entries that root has put into the journal (anybody can log under any name), the oldest first; none where there
+/// is no journal, or it has forgotten. Those that no file took carry no hash and are no part of the trail.
+fn in_journal(node: &Node) -> Vec<Value> {
+    let args = ["_UID=0", "-t", "sddc-pve", "-n", "500", "-o", "cat", "--no-pager", "-q"];
+    let said =
+        node.run(&Cmd::new("journalctl", args, TIMEOUT)).map(|output| output.stdout).unwrap_or_default();
+    let entries = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    entries.filter(|entry| previous(entry).is_some()).collect()
 }
 
 /// The hash that an entry carries of the line before it.
@@ -163,8 +177,7 @@ mod tests {
         let findings = |edit: &dyn Fn(Vec<&str>) -> Vec<String>| {
             let fake = written(&["failed", "succeeded", "refused"]);
             let text = fake.machine().read(LOG);
-            let newest = text.lines().next_back().unwrap().to_owned();
-            fake.answer("journalctl _UID=0 -t sddc-pve -n 1 -o cat --no-pager -q", 0, &format!("{newest}\n"));
+            fake.answer("journalctl _UID=0 -t sddc-pve -n 500 -o cat --no-pager -q", 0, &text);
             fake.write(
                 LOG,
                 edit(text.lines().collect()).iter().map(|line| format!("{line}\n")).collect::<String>(),
@@ -182,7 +195,17 @@ mod tests {
         let removed = findings(&|lines| vec![lines[0].to_owned(), lines[2].to_owned()]);
         assert!(removed[0].contains("line 2 does not follow"), "{removed:?}");
         let cut = findings(&|lines| own(lines[..2].to_vec()));
-        assert!(cut[0].contains("cut off its end"), "{cut:?}");
+        assert_eq!(cut, ["the journal has 1 entries that the files lack: lines were removed"]);
+        // Also once others have been appended, which follow what is there.
+        let forged = findings(&|lines| {
+            let first = lines[0].to_owned();
+            let mut later: Value = serde_json::from_str(lines[2]).unwrap();
+            later["previous"] = Value::from(hash(&first));
+            vec![first, later.to_string()]
+        });
+        assert!(forged[0].contains("lines were removed"), "{forged:?}");
+        let emptied = findings(&|_| Vec::new());
+        assert_eq!(emptied, ["the journal has 1 entries that the files lack: lines were removed"]);
         let torn = findings(&|lines| vec![lines[0].to_owned(), lines[1][..20].to_owned()]);
         assert!(torn[0].contains("line 2 is no entry"), "{torn:?}");
     }

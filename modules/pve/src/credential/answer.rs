@@ -244,7 +244,8 @@ pub(super) fn admit(
     let (decision, nodes) = decide(node, &newcomer)?;
     ensure!(decision.online.is_empty(), "node {name:?} is a member already");
     let is_first = match spender {
-        None => !decision.admit.is_empty(),
+        // No key binds who asks by sudo: each time is one to be written down.
+        None => true,
         Some((token, key)) => {
             let is_unspent = registry::standing(node, &token.id)? == Standing::Unspent;
             if !is_unspent {
@@ -254,6 +255,9 @@ pub(super) fn admit(
             is_unspent
         }
     };
+    if is_first {
+        never_member(node, &decision)?;
+    }
     // Who only asks again needs nothing to be written.
     if is_first || !decision.admit.is_empty() {
         ensure_audited(node, spender.map(|(token, _)| token))?;
@@ -271,6 +275,17 @@ pub(super) fn admit(
         perform(node, Work::Admit(request))?;
     }
     Ok(nodes)
+}
+
+/// A listed node that is off is an admission that did not end, or a member: that one's name is nobody's to take, with the
+/// cluster's key.
+fn never_member(node: &Node, decision: &Decision) -> anyhow::Result<()> {
+    let has_been = |name: &&String| node.exists(&format!("/etc/pve/nodes/{name}/pve-ssl.pem"));
+    let Some(name) = decision.pending.iter().find(has_been) else { return Ok(()) };
+    anyhow::bail!(
+        "node {name:?} is a member that is off: start it, or have an administrator remove it first \
+         (playbooks/remove.yml -e pve_remove={name})"
+    )
 }
 
 /// Whoever issued the token has said what an audit trail that can't be written means: the joiner is not asked.

@@ -117,6 +117,12 @@ pub fn token(node: &Node, order: &Order) -> anyhow::Result<Issued> {
     Ok(Issued { text: token.render()?, id: token.id, expires })
 }
 
+/// The only node that may use a token, and for how many seconds it was issued; `None` of one that is not registered.
+pub fn terms(node: &Node, id: &str) -> anyhow::Result<Option<(Option<String>, u64)>> {
+    let known = registry::find(node, id)?;
+    Ok(known.map(|token| (token.node, token.expires.saturating_sub(token.issued))))
+}
+
 /// All tokens that are registered or authorised.
 pub fn list(node: &Node) -> anyhow::Result<Vec<Listed>> {
     let authorised = authorized_keys::listed(node)?;

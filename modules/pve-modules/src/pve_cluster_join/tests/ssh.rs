@@ -63,6 +63,28 @@ fn the_dedicated_user_has_a_node_admitted_and_nothing_stays() {
 }
 
 #[test]
+fn the_name_of_a_member_that_is_off_is_nobodys_to_take() {
+    let member = member();
+    let enter = || {
+        let joiner = joiner();
+        with_key(&joiner);
+        connect(&joiner, &member);
+        member.machine().online = Some(["pve1".to_owned()].into());
+        call(&joiner, by_sudo())
+    };
+    assert!(!enter().contains_key("failed"));
+    // Listed and never up: whoever asks again gets the material again, and each time is written down.
+    assert!(!enter().contains_key("failed"));
+    let audit = member.machine().read("/var/log/pve-cluster-audit.jsonl");
+    assert_eq!(audit.matches("\"operation\":\"admit_by_sudo\"").count(), 2, "{audit}");
+
+    member.write("/etc/pve/nodes/pve2/pve-ssl.pem", "a certificate");
+    let refused = enter();
+    let text = refused["msg"].as_str().unwrap();
+    assert!(text.contains("node \"pve2\" is a member that is off"), "{text}");
+}
+
+#[test]
 fn what_the_dedicated_user_did_is_taken_back_when_the_join_fails() {
     let (member, joiner) = (member(), joiner());
     with_key(&joiner);
