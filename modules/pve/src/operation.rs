@@ -128,7 +128,8 @@ pub fn settle_earlier(
     let title = journal.title();
     unit::start(node, &journal, None, &Origin::of(node), UNDO_TIME)?;
     drop(lock);
-    match wait_for_end(node, &journal.id, UNDO_TIME) {
+    // Finishing has its time, and undoing another, should it fail.
+    match wait_for_end(node, &journal.id, 2 * UNDO_TIME) {
         Ok(report) => {
             Ok(Standing::Finished(report, format!("{title} had been cut off: it was finished first")))
         }
