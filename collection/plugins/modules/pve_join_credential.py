@@ -108,7 +108,8 @@ options:
     description:
       - >-
         Ids of tokens to revoke once the new one is issued: this is how a token is rotated. None is issued when one of
-        them is not known.
+        them is not known. Where it is one, the new token is for the same node and for as many seconds, unless O(node)
+        or O(ttl) says otherwise.
     type: list
     elements: str
     default: []
