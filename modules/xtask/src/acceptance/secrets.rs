@@ -9,9 +9,11 @@ use anyhow::{Context, Result, anyhow, ensure};
 use super::scene::{PASSWORD, Scene, same};
 use crate::lab::Node;
 
-/// Watches every process's command line and environment until its flag file is gone, then says that it is over.
+/// Watches every process's command line and environment until its flag file is gone, then says that it is over. The key of a
+/// join over ssh, which no tool is given by its command line, is caught where it lies while pvecm runs.
 const WATCH: &str = "\
 while [ -e /run/ps-watch ]; do
+  for f in $(grep -ls 'OPENSSH PRIVATE KEY' /run/sddc-pve/*); do cat $f >/root/taps/key; done
   for f in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do tr '\\0' ' ' <$f; echo; done
 done >/root/ps-watch.log 2>/dev/null
 touch /run/ps-watch.over
@@ -81,7 +83,7 @@ pub fn nowhere(scene: &Scene<'_>) -> Result<()> {
 
 /// The same with every other method, and with what each makes up by itself.
 pub fn every_method(scene: &Scene<'_>) -> Result<()> {
-    ["brokered", "expect", "auto", "ticket", "token"]
+    ["brokered", "expect", "auto", "ticket", "token", "ssh"]
         .iter()
         .try_for_each(|method| search(scene, method).with_context(|| format!("method {method}")))
 }
@@ -156,7 +158,7 @@ fn caught(scene: &Scene<'_>, nodes: &[Node], method: &str) -> Result<Vec<String>
             .iter()
             .filter_map(|ticket| Some(ticket.split_once("::")?.1.get(..60)?.to_owned()))
             .collect(),
-        "token" => nodes[1..].iter().map(|node| scene.sh(*node, SEED)).collect::<Result<_>>()?,
+        "token" | "ssh" => nodes[1..].iter().map(|node| scene.sh(*node, SEED)).collect::<Result<_>>()?,
         _ => return Ok(Vec::new()),
     };
     same("secrets that were caught", &2, &caught.len())?;
