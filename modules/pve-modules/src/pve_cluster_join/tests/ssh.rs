@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pve::Output;
 use pve::credential::answer;
 
-use super::credentials::member;
+use super::credentials::{issue, listed, member};
 use super::*;
 use crate::pve_join_credential;
 
@@ -158,4 +158,17 @@ fn a_key_for_pvecm_is_bound_to_its_node_and_gives_no_material() {
         let msg = issue(args)["msg"].as_str().unwrap().to_owned();
         assert!(msg.contains(reason), "{reason}: {msg}");
     }
+}
+
+#[test]
+fn a_token_that_is_rotated_serves_the_same_node_for_as_long() {
+    let member = member();
+    let bound = issue(&member, json!({"node": "pve9", "ttl": 600}));
+    let rotated = issue(&member, json!({"replaces": [bound["id"]]}));
+    let of = |id: &Value| listed(&member).into_iter().find(|token| token["id"] == *id).unwrap();
+    assert_eq!(of(&rotated["id"])["node"], "pve9");
+    let life = |args: Value| issue(&member, args)["expires"].clone();
+    assert_eq!(rotated["expires"], life(json!({"ttl": 600})));
+    let other = issue(&member, json!({"replaces": [rotated["id"]], "node": "pve8", "ttl": 60}));
+    assert_eq!((&of(&other["id"])["node"], &other["expires"]), (&json!("pve8"), &life(json!({"ttl": 60}))));
 }
