@@ -124,6 +124,44 @@ fn cut_off_before_any_program_the_old_entry_is_restored_later() {
 }
 
 #[test]
+fn cut_off_between_its_two_files_either_way_the_old_entry_is_there() {
+    let fake = fake();
+    issue(&fake.node(), 60).unwrap();
+    // Kept, and /etc/shadow not replaced yet; or put back, and what was kept not removed yet.
+    fake.write(SHADOW, BEFORE);
+    restore(&fake.node()).unwrap();
+    assert_eq!(fake.machine().read(SHADOW), BEFORE);
+    clean(&fake);
+    restore(&fake.node()).unwrap();
+    assert_eq!(fake.machine().read(SHADOW), BEFORE);
+}
+
+#[test]
+fn a_restoration_that_is_cut_off_before_any_program_is_done_by_the_next() {
+    for number in 1.. {
+        let fake = fake();
+        issue(&fake.node(), 60).unwrap();
+        let left = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(number));
+        let count = left.clone();
+        fake.on(move |_, cmd| {
+            let before = count.load(std::sync::atomic::Ordering::SeqCst);
+            count.store(before.saturating_sub(1), std::sync::atomic::Ordering::SeqCst);
+            assert!(before != 1, "killed before {}", cmd.line());
+            None
+        });
+        let node = fake.node();
+        let killed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| restore(&node).is_ok()));
+        restore(&fake.node()).unwrap();
+        assert_eq!(fake.machine().read(SHADOW), BEFORE, "killed at {number}");
+        clean(&fake);
+        if killed.is_ok() {
+            assert!(number > 1, "no program was killed");
+            break;
+        }
+    }
+}
+
+#[test]
 fn what_systemd_refuses_undoes_everything() {
     let fake = fake();
     fake.answer(&format!("systemctl enable --now {UNIT}.timer"), 1, "");
