@@ -71,7 +71,12 @@ fn contents(file: &Path, path: &str, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if path.starts_with("/etc/pve/") {
         bytes.resize(ONE_READ, 0);
-        let count = file.read(&mut bytes)?;
+        let count = loop {
+            match file.read(&mut bytes) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         bytes.truncate(count);
         if count < ONE_READ {
             return Ok(bytes);
