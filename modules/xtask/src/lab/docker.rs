@@ -5,6 +5,7 @@ use std::process::Output;
 use anyhow::{Result, ensure};
 
 use super::layout::prefix;
+use super::say;
 use crate::command::Cmd;
 
 /// The docker client with these arguments.
@@ -62,6 +63,20 @@ pub fn images() -> Result<Vec<String>> {
 /// Whether an object is there.
 pub fn exists(kind: &str, name: &str) -> bool {
     docker([kind, "inspect", name]).succeeds()
+}
+
+/// Frees a network of the lab from containers that are gone: the engine, when it removes several at once, now and then
+/// forgets to take one off, and then neither removes the network nor gives the address again.
+pub fn let_go(network: &str) -> Result<()> {
+    let format = "{{range .Containers}}{{.Name}}\n{{end}}";
+    let listed = docker(["network", "inspect", "--format", format, network]).read()?;
+    for name in listed.lines().filter(|name| !name.is_empty()) {
+        if name.starts_with(&prefix()) && !exists("container", name) {
+            say(&format!("taking {name}, which is gone, off {network}"));
+            docker(["network", "disconnect", "--force", network, name]).read()?;
+        }
+    }
+    Ok(())
 }
 
 /// Runs a program in a container; its exit status is the caller's to judge. 124: it took longer than `seconds`.

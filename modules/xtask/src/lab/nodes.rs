@@ -125,10 +125,12 @@ impl<'a> Lab<'a> {
         if !nodes.is_empty() {
             self.remove(&nodes)?;
         }
-        for kind in ["network", "volume"] {
-            for name in docker::names(kind)? {
-                docker([kind, "rm", &name]).read()?;
-            }
+        for name in docker::names("network")? {
+            docker::let_go(&name)?;
+            docker(["network", "rm", &name]).read()?;
+        }
+        for name in docker::names("volume")? {
+            docker(["volume", "rm", &name]).read()?;
         }
         if with_images {
             for image in docker::images()? {
@@ -269,7 +271,8 @@ impl<'a> Lab<'a> {
         for node in nodes {
             self.access.close_connections(*node)?;
         }
-        docker(["rm", "--force", "--volumes"]).args(containers).read().map(drop)
+        docker(["rm", "--force", "--volumes"]).args(containers).read()?;
+        docker::names("network")?.iter().try_for_each(|network| docker::let_go(network))
     }
 
     fn until_booted(&self, nodes: &[Node]) -> Result<()> {
