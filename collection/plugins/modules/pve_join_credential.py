@@ -108,8 +108,8 @@ options:
     description:
       - >-
         Ids of tokens to revoke once the new one is issued: this is how a token is rotated. None is issued when one of
-        them is not known. Where it is one, the new token is for the same node and for as many seconds, unless O(node)
-        or O(ttl) says otherwise.
+        them is not known. Where it is one, the new token is for the same node, from the same addresses and for as many
+        seconds, unless O(node), O(from) or O(ttl) says otherwise. Where it can't be revoked the new one is taken back.
     type: list
     elements: str
     default: []
@@ -132,6 +132,9 @@ notes:
     A temporary password is set with the system's lock of passwords held, changes nothing but the hash in
     C(/etc/shadow), and is not stacked. What it replaces is kept in C(/var/lib/sddc-pve/temporary-password.json), which
     only root reads, until it is back.
+  - >-
+    A token whose issue was cut off is nobody's. The next run of this module on that member takes it back, with a
+    warning and C(changed=true).
   - Tokens need OpenSSH 9.1 or newer on the members (Proxmox VE 8 and 9) and C(PermitRootLogin) other than V(no).
   - Each credential that is issued, used or revoked has a line in C(/var/log/pve-cluster-audit.jsonl).
 seealso:

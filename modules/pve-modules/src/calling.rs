@@ -18,18 +18,16 @@ pub fn invocation(module: &Module, args: Value) -> Invocation {
 /// The fields of a result as Ansible gets them, or those of a failure with `failed`.
 pub fn fields(result: Result<Outcome, Failure>) -> Map<String, Value> {
     let mut fields = Map::new();
-    match result {
-        Ok(outcome) => {
-            fields.insert("changed".to_owned(), outcome.changed.into());
-            fields.insert("msg".to_owned(), outcome.msg.into());
-            fields.extend(outcome.data);
-        }
-        Err(failure) => {
-            fields.insert("failed".to_owned(), true.into());
-            fields.insert("msg".to_owned(), failure.msg.into());
-            fields.extend(failure.data);
-        }
+    let (state, msg, data, warnings) = match result {
+        Ok(outcome) => (("changed", outcome.changed), outcome.msg, outcome.data, outcome.warnings),
+        Err(failure) => (("failed", true), failure.msg, failure.data, failure.warnings),
+    };
+    fields.insert(state.0.to_owned(), state.1.into());
+    fields.insert("msg".to_owned(), msg.into());
+    if !warnings.is_empty() {
+        fields.insert("warnings".to_owned(), warnings.into());
     }
+    fields.extend(data);
     fields
 }
 

@@ -82,14 +82,19 @@ impl<'a> Session<'a> {
             Standing::Clear => {}
             Standing::Recovered(text) => session.warnings.push(text),
             Standing::Unsettled(text) => session.unsettled = Some(text),
-            Standing::Attached(report) => session.attached = Some(report),
+            Standing::Attached(report) => session.attach(report),
             Standing::Finished(report, text) => {
                 session.warnings.push(text);
-                session.attached = Some(report);
+                session.attach(report);
             }
         }
         session.facts = session.steps.run(node, "gather facts", || gather(node, TOOL_LIMIT));
         Ok(session)
+    }
+
+    fn attach(&mut self, report: Report) {
+        self.warnings.extend(report.warnings.iter().cloned());
+        self.attached = Some(report);
     }
 
     /// Says what is attempted, for the audit log.
@@ -124,6 +129,7 @@ impl<'a> Session<'a> {
         match operation::perform(self.node, work, left) {
             Ok(report) => {
                 self.done.extend(report.steps.iter().map(|step| json!(step)));
+                self.warnings.extend(report.warnings);
                 Ok(report.result)
             }
             Err(error) => Err(self.failure(error)),
@@ -176,6 +182,7 @@ impl<'a> Session<'a> {
             failure = failure
                 .with("operation", &journal.id)
                 .with("rolled_back", journal.state == State::RolledBack);
+            failure = journal.warnings.iter().fold(failure, Failure::warn);
         }
         let failure = failure.with("steps", steps).with("elapsed", self.steps.elapsed(self.node));
         self.warnings.iter().fold(failure, Failure::warn)

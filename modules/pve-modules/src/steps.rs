@@ -23,12 +23,13 @@ pub struct Step {
 pub struct Steps {
     started: Duration,
     done: Vec<Step>,
+    warnings: Vec<String>,
 }
 
 impl Steps {
     /// Starts the clock.
     pub fn start(node: &Node) -> Self {
-        Self { started: node.monotonic(), done: Vec::new() }
+        Self { started: node.monotonic(), done: Vec::new(), warnings: Vec::new() }
     }
 
     /// Runs a step that cannot fail as a whole.
@@ -58,6 +59,16 @@ impl Steps {
     /// Seconds since the start, in milliseconds' precision.
     pub fn elapsed(&self, node: &Node) -> f64 {
         seconds(node.monotonic().saturating_sub(self.started))
+    }
+
+    /// Notes what is to be said with the result, whatever that is.
+    pub fn warn(&mut self, text: String) {
+        self.warnings.push(text);
+    }
+
+    /// What is to be said with the result.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// The steps so far.

@@ -11,15 +11,18 @@ use serde_json::{Value, json};
 
 use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::{ConfNode, CorosyncConf};
+use crate::credential::is_same_secret;
 use crate::gather::{AUTHKEY, LOCAL_CONF};
 use crate::observe;
-use crate::operation::Run;
+use crate::operation::{Journal, Run};
 use crate::seal::{AuthKey, Material};
 use crate::{Cmd, Node, Progress, network, quorumtool};
 
 /// Lock of whoever changes the list of nodes.
 pub const LOCK: &str = "sddc-pve-nodelist";
 const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Note of the key of a node that asked for its own admission.
+const ASKED_BY: &str = "asked_by";
 
 /// Nodes to admit.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -28,6 +31,9 @@ pub struct Request {
     pub cluster_name: String,
     /// The nodes.
     pub nodes: Vec<Newcomer>,
+    /// Public key of the node that asks for itself, which it may have this taken back with.
+    #[serde(default)]
+    pub asked_by: Option<String>,
 }
 
 /// A node that is to be listed.
@@ -281,6 +287,9 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     let decision = decide(&standing, &request.nodes).map_err(|faults| anyhow::anyhow!(faults.join("; ")))?;
     let before = standing.nodes.len();
     run.mark("nodes_before", &before.to_string())?;
+    if let Some(key) = &request.asked_by {
+        run.mark(ASKED_BY, key)?;
+    }
     for newcomer in &decision.admit {
         run.step(&format!("admit {}", newcomer.name), |run| {
             run.mark(&format!("admitted_{}", newcomer.name), "begun")?;
@@ -294,6 +303,14 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     }
     let names: Vec<&String> = decision.admit.iter().map(|newcomer| &newcomer.name).collect();
     Ok(json!({ "admitted": names, "nodes_before": before }))
+}
+
+/// Whether this member admitted a node, the last time it did, for the owner of a key.
+pub fn was_asked_by(node: &Node, name: &str, public_key: &str) -> anyhow::Result<bool> {
+    let mark = format!("admitted_{name}");
+    let last = Journal::all(node)?.into_iter().rev().find(|journal| journal.marks.contains_key(&mark));
+    let asked_by = last.and_then(|journal| journal.marks.get(ASKED_BY).cloned());
+    Ok(asked_by.is_some_and(|key| is_same_secret(key.as_bytes(), public_key.as_bytes())))
 }
 
 fn admit(run: &Run<'_>, newcomer: &Newcomer) -> anyhow::Result<u64> {

@@ -5,6 +5,7 @@ pub mod answer;
 pub mod ask;
 pub(crate) mod authorized_keys;
 pub mod issue;
+mod issuing;
 pub mod password;
 pub mod pvecm;
 pub mod registry;
@@ -131,6 +132,6 @@ pub fn seconds(node: &Node) -> u64 {
 }
 
 /// Whether two texts are the same, in a time that tells nothing of where they differ.
-fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn is_same_secret(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differing, (a, b)| differing | (a ^ b)) == 0
 }

@@ -40,6 +40,8 @@ pub struct Report {
     pub steps: Vec<Step>,
     /// What it found in the end.
     pub result: Value,
+    /// What else is to be known of it.
+    pub warnings: Vec<String>,
     /// It was under way already.
     pub attached: bool,
 }
@@ -135,7 +137,8 @@ pub fn settle_earlier(
         }
         Err(error) => match error.downcast_ref::<Failed>().map(|end| &end.journal) {
             Some(end) if end.state == State::RolledBack => {
-                Ok(Standing::Recovered(format!("{title} had been cut off: it was undone first")))
+                let told = [&["it was undone first".to_owned()][..], &end.warnings].concat().join("; ");
+                Ok(Standing::Recovered(format!("{title} had been cut off: {told}")))
             }
             // What it had done by then is seen in the cluster's configuration, and taken into account.
             Some(end) if !end.marks.contains_key(journal::UNDO) => Ok(Standing::Recovered(format!(
@@ -209,7 +212,8 @@ fn wait_for_end(node: &Node, id: &str, timeout: Duration) -> anyhow::Result<Repo
     })?;
     match ended.state {
         State::Succeeded => {
-            Ok(Report { id: ended.id, steps: ended.steps, result: ended.result, attached: false })
+            let Journal { id, steps, result, warnings, .. } = ended;
+            Ok(Report { id, steps, result, warnings, attached: false })
         }
         _ => Err(Failed { journal: ended }.into()),
     }

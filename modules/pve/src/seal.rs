@@ -18,10 +18,15 @@ use crate::{Node, base64};
 /// Where secrets of running operations lie: a file system that is gone after a boot.
 pub const RUNTIME_DIR: &str = "/run/sddc-pve";
 const KEY_PATH: &str = "/run/sddc-pve/join-key.json";
-/// The key of a join by token: it outlives a boot, since only its owner may fetch the same material again.
+/// The key of a join that asks a member itself: it outlives a boot, since only its owner may fetch the same material again,
+/// or have its admission taken back.
 const LASTING_KEY_PATH: &str = "/var/lib/sddc-pve/token-key.json";
+/// The same of one that asks as the dedicated user, with no token that would end.
+const ASKER_KEY_PATH: &str = "/var/lib/sddc-pve/asker-key.json";
 /// How long a key, and what is sealed to it, may be used.
 const LIFE: Duration = Duration::from_secs(3600);
+/// As long as the longest token: what is sealed to the key has its own, shorter time.
+const ASKER_LIFE: Duration = Duration::from_secs(7 * 86_400);
 /// How far clocks of two nodes may differ: corosync does not mind, certificates do.
 const CLOCK_LEEWAY: u64 = 300;
 /// Size of corosync's authkey as corosync-keygen makes it.
@@ -205,17 +210,35 @@ pub fn request(node: &Node, name: &str) -> anyhow::Result<JoinRequest> {
     make_key(node, KEY_PATH, name, None, None)
 }
 
-/// The key that this node made for a token.
-pub fn lasting_request(node: &Node, name: &str, of: &str) -> anyhow::Result<Option<JoinRequest>> {
-    let key = read_key(node, LASTING_KEY_PATH)?;
-    let key = key.filter(|key| key.node == name && key.of.as_deref() == Some(of));
-    key.map(|key| Ok(public_half(name, &secret_key(&key)?))).transpose()
+/// What a node asks a member itself with.
+pub enum Asker<'a> {
+    /// One token, by its id, and when it ends, in seconds since 1970.
+    Token(&'a str, u64),
+    /// The key of the dedicated user.
+    User,
 }
 
-/// Makes this node's key for a token: it lasts as long as the token does.
-pub fn request_lasting(node: &Node, name: &str, of: &str, expires: u64) -> anyhow::Result<JoinRequest> {
-    node.create_private_dir("/var/lib/sddc-pve")?;
-    make_key(node, LASTING_KEY_PATH, name, Some(of), Some(expires + CLOCK_LEEWAY))
+/// The key that this node made to ask with, or a new one. In a run that must not change anything, a key that was not made
+/// yet is only played.
+pub fn lasting_request(
+    node: &Node,
+    name: &str,
+    asker: &Asker<'_>,
+    is_check: bool,
+) -> anyhow::Result<JoinRequest> {
+    let (path, of, expires) = match *asker {
+        Asker::Token(id, expires) => (LASTING_KEY_PATH, Some(id), expires),
+        Asker::User => (ASKER_KEY_PATH, None, seconds(node.now()) + ASKER_LIFE.as_secs()),
+    };
+    let key = read_key(node, path)?;
+    match key.filter(|key| key.node == name && key.of.as_deref() == of) {
+        Some(key) => Ok(public_half(name, &secret_key(&key)?)),
+        None if is_check => Ok(public_half(name, &SecretKey::generate(&mut OsRng))),
+        None => {
+            node.create_private_dir("/var/lib/sddc-pve")?;
+            make_key(node, path, name, of, Some(expires + CLOCK_LEEWAY))
+        }
+    }
 }
 
 fn make_key(
@@ -255,12 +278,13 @@ pub fn parse_public_key(text: &str) -> anyhow::Result<PublicKey> {
 /// Destroys this node's join keys.
 pub fn forget_key(node: &Node) -> anyhow::Result<()> {
     node.remove_wholly(LASTING_KEY_PATH)?;
+    node.remove_wholly(ASKER_KEY_PATH)?;
     node.remove_wholly(KEY_PATH).map(|_| ())
 }
 
 fn read_keys(node: &Node) -> anyhow::Result<Vec<KeyFile>> {
-    let keys = [read_key(node, KEY_PATH)?, read_key(node, LASTING_KEY_PATH)?];
-    Ok(keys.into_iter().flatten().collect())
+    let keys = [KEY_PATH, LASTING_KEY_PATH, ASKER_KEY_PATH].into_iter();
+    keys.filter_map(|path| read_key(node, path).transpose()).collect()
 }
 
 fn read_key(node: &Node, path: &str) -> anyhow::Result<Option<KeyFile>> {
@@ -275,7 +299,9 @@ fn secret_key(file: &KeyFile) -> anyhow::Result<SecretKey> {
     let bytes = base64::decode(&file.secret).map(Zeroizing::new);
     let bytes = bytes.and_then(|bytes| <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Zeroizing::new));
     Ok(SecretKey::from(*bytes.with_context(|| {
-        format!("the join key in {KEY_PATH:?} or {LASTING_KEY_PATH:?} is damaged: remove it")
+        format!(
+            "the join key in {KEY_PATH:?}, {LASTING_KEY_PATH:?} or {ASKER_KEY_PATH:?} is damaged: remove it"
+        )
     })?))
 }
 

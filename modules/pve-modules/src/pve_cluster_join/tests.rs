@@ -3,6 +3,7 @@
 
 mod credentials;
 mod handover;
+mod issuing;
 mod ssh;
 mod undone;
 

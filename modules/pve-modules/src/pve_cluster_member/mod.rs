@@ -29,7 +29,7 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
 
 fn admit(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Failure> {
     let nodes = args.nodes.iter().map(spec::Asked::newcomer).collect();
-    let request = Request { cluster_name: args.cluster_name.clone(), nodes };
+    let request = Request { cluster_name: args.cluster_name.clone(), nodes, asked_by: None };
     let target = request.target();
     let mut session = Session::begin(node, args.timeout, call.check_mode, Kind::Admit, |_| target)?;
     session.audit = args.audit;

@@ -1,6 +1,7 @@
 //! Admitting and withdrawing over a fake member: the four promises of a changing module, the quorum gate, and that
 //! the authkey leaves it sealed only.
 
+use pve::audit;
 use pve::corosync_conf::{ConfNode, CorosyncConf};
 use pve::fake::{Fake, golden};
 use pve::operation::Journal;
@@ -103,6 +104,31 @@ fn killed_at_any_program_a_rerun_converges() {
             break;
         }
     }
+}
+
+#[test]
+fn cut_off_while_it_is_said_how_it_ended_it_is_said_once_more_and_nothing_else() {
+    let nodes = json!([asked("pve4", 14, &sample_key())]);
+    let args = || invocation(&MODULE, json!({"cluster_name": "oracle", "nodes": nodes}));
+    let killed = |number| {
+        let fake = three();
+        killed_at(&fake, number, |node| run(node, &args()));
+        fake
+    };
+    // The line is in the file, and its copy about to go to the system's journal.
+    let fake = (1..).map(killed).find(|fake| !fake.machine().read(audit::LOG).is_empty()).unwrap();
+    let after = conf(&fake).render();
+    let second = fields(run(&fake.node(), &args()));
+    assert!(second["warnings"].to_string().contains("it was finished first"), "{second:?}");
+    assert_eq!(conf(&fake).render(), after);
+    let log = fake.machine().read(audit::LOG);
+    let lines: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let [first, again] = &lines[..] else { panic!("{log}") };
+    assert_eq!((&first["id"], &first["result"]), (&again["id"], &json!("succeeded")));
+    assert_eq!(again["result"], "succeeded");
+    assert!(audit::trail::read(&fake.node()).unwrap().ok);
+    let journals = Journal::all(&fake.node()).unwrap();
+    assert!(journals.iter().all(|journal| !journal.marks.contains_key("concluded")), "{journals:?}");
 }
 
 #[test]

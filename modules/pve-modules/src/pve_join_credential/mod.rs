@@ -8,7 +8,7 @@ use ansible_module::{Failure, Invocation, Module, Outcome};
 use pve::audit::{self, Entry, Origin};
 use pve::credential::issue::{self, Order};
 use pve::credential::password::{self, Restored};
-use pve::credential::{Handover, Kind, seconds, ticket};
+use pve::credential::{Handover, Kind, registry, seconds, ticket};
 use pve::{ExposeSecret, Node, SecretString, observe, quorumtool, seal};
 
 use crate::operating::Audit;
@@ -29,18 +29,17 @@ pub(crate) fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let args: Args = call.args()?;
     check(&args)?;
     let mut steps = Steps::start(node);
-    // What takes a credential away is never kept from it.
-    let unaudited = match call.check_mode {
-        true => None,
-        false => audit::ensure_writable(node).err(),
-    };
+    let mut is_any_taken_back = false;
     let outcome =
         steps.attempt(node, "look whether this is a quorate member", || is_quorate_member(node, &args));
-    let warning =
-        (!is_required(&args)).then(|| unaudited.as_ref().map(|error| format!("not audited: {error:#}")));
-    let outcome = outcome.and_then(|()| match unaudited {
-        Some(error) if is_required(&args) => Err(error),
-        _ => Ok(()),
+    // What takes a credential away is never kept from it.
+    let outcome = outcome.and_then(|()| match is_required(&args) && !call.check_mode {
+        true => audit::ensure_writable(node),
+        false => Ok(()),
+    });
+    let outcome = outcome.inspect(|()| {
+        let are_tokens = matches!(args.kind, Kind::Token | Kind::SshKey);
+        is_any_taken_back = are_tokens && !call.check_mode && take_back_left_over(node, &args, &mut steps);
     });
     let outcome = outcome.and_then(|()| match (args.state, args.kind) {
         (State::Present, Kind::Token | Kind::SshKey) => issue_token(node, call, &args, &mut steps),
@@ -60,16 +59,35 @@ pub(crate) fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     });
     match outcome {
         Ok(outcome) => {
-            let outcome = outcome.with("steps", steps.done()).with("elapsed", steps.elapsed(node));
-            Ok(match warning.flatten() {
-                Some(warning) => outcome.warn(warning),
-                None => outcome,
-            })
+            let mut outcome = outcome.with("steps", steps.done()).with("elapsed", steps.elapsed(node));
+            outcome.changed |= is_any_taken_back;
+            Ok(steps.warnings().iter().fold(outcome, Outcome::warn))
         }
-        Err(error) => Err(Failure::new(format!("{error:#}"))
-            .with("steps", steps.done())
-            .with("elapsed", steps.elapsed(node))),
+        Err(error) => {
+            let failure = Failure::new(format!("{error:#}")).with("steps", steps.done());
+            Err(steps.warnings().iter().fold(failure.with("elapsed", steps.elapsed(node)), Failure::warn))
+        }
     }
+}
+
+/// Takes tokens away that a killed run was issuing on this member, and tells whether there were any. One that can't be
+/// taken away keeps nothing else from being done.
+fn take_back_left_over(node: &Node, args: &Args, steps: &mut Steps) -> bool {
+    let mut is_any = false;
+    let all = issue::take_back_left_over(node, |token| {
+        is_any = true;
+        let kind = if token.for_pvecm { Kind::SshKey } else { Kind::Token };
+        let about = Args { kind, node: token.node, ..args.clone() };
+        record_done(node, &about, steps, "revoke_token", std::slice::from_ref(&token.id));
+        steps.warn(format!(
+            "token {}, of which the issue was cut off, was taken back: nobody had got it",
+            token.id
+        ));
+    });
+    if let Err(error) = all {
+        steps.warn(format!("a token of which the issue was cut off is still there: {error:#}"));
+    }
+    is_any
 }
 
 fn check(args: &Args) -> Result<(), Failure> {
@@ -140,18 +158,19 @@ fn is_quorate_member(node: &Node, args: &Args) -> anyhow::Result<()> {
 
 fn issue_token(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -> anyhow::Result<Outcome> {
     steps.attempt(node, "look for what it replaces", || are_known(node, &args.replaces))?;
-    // Who rotates a token changes its key, not whom it serves and for how long.
-    let (former_node, former_life) = match args.replaces.as_slice() {
-        [id] => issue::terms(node, id)?.unzip(),
-        _ => (None, None),
+    // Who rotates a token changes its key, not whom it serves, from where and for how long.
+    let former = match args.replaces.as_slice() {
+        [id] => registry::find(node, id)?,
+        _ => None,
     };
-    let bound = args.node.clone().or(former_node.flatten());
-    let life = args.ttl.or(former_life);
+    let life = args.ttl.or(former.as_ref().map(|token| token.expires.saturating_sub(token.issued)));
+    let (former_node, former_from) = former.map(|token| (token.node, token.from)).unwrap_or_default();
+    let bound = args.node.clone().or(former_node);
     let order = Order {
         cluster_name: args.cluster_name.clone(),
         node: bound.clone(),
         ttl: life.unwrap_or(if args.kind == Kind::Token { TOKEN_TTL } else { PASSWORD_TTL }),
-        from: args.from.clone(),
+        from: if args.from.is_empty() { former_from } else { args.from.clone() },
         for_pvecm: args.kind == Kind::SshKey,
         is_audit_optional: args.audit == Audit::BestEffort,
     };
@@ -164,21 +183,39 @@ fn issue_token(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) -
             .with("revoked", &args.replaces));
     }
     let issued = steps.attempt(node, "issue a key", || issue::token(node, &order))?;
-    record(node, args, if order.for_pvecm { "issue_ssh_key" } else { "issue_token" }, &issued.id)?;
-    let revoked = steps.attempt(node, "revoke what it replaces", || issue::revoke(node, &args.replaces))?;
-    for id in &revoked {
-        record(node, args, "revoke_token", id)?;
-    }
-    let expires = audit::utc(issued.expires);
-    let msg = format!("{word} {} for {whom} issued, good until {expires}", issued.id);
-    let outcome =
-        Outcome::new(true, msg).with("id", &issued.id).with("expires", expires).with("revoked", revoked);
-    Ok(match &args.public_key {
-        Some(key) => {
-            outcome.with("credential", sealed(node, args, key, &issued.id, &issued.text, issued.expires)?)
+    let word_of_trail = if order.for_pvecm { "issue_ssh_key" } else { "issue_token" };
+    let outcome = record(node, args, steps, word_of_trail, &issued.id).and_then(|()| {
+        let expires = audit::utc(issued.expires);
+        let msg = format!("{word} {} for {whom} issued, good until {expires}", issued.id);
+        let outcome = Outcome::new(true, msg).with("id", &issued.id).with("expires", expires);
+        Ok(match &args.public_key {
+            Some(key) => {
+                outcome.with("credential", sealed(node, args, key, &issued.id, &issued.text, issued.expires)?)
+            }
+            None => outcome.with("join_string", issued.text.expose_secret()),
+        })
+    });
+    // What it replaces goes last: of a rotation that fails the former token is left.
+    let outcome = outcome.and_then(|outcome| {
+        let revoked =
+            steps.attempt(node, "revoke what it replaces", || issue::revoke(node, &args.replaces))?;
+        Ok((outcome, revoked))
+    });
+    match outcome {
+        Ok((outcome, revoked)) => {
+            record_done(node, args, steps, "revoke_token", &revoked);
+            issued.hand_over()?;
+            Ok(outcome.with("revoked", revoked))
         }
-        None => outcome.with("join_string", issued.text.expose_secret()),
-    })
+        Err(error) => {
+            let id = issued.id.clone();
+            let (is_gone, error) = issued.take_back(node, error);
+            if is_gone {
+                record_done(node, args, steps, "revoke_token", &[id]);
+            }
+            Err(error)
+        }
+    }
 }
 
 /// A slip of the pen must not leave the token alive that was to be replaced.
@@ -204,7 +241,7 @@ fn issue_ticket(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) 
         return Ok(Outcome::new(true, format!("a ticket for node {name:?} would be made")));
     }
     let minted = steps.attempt(node, "make a ticket of root", || ticket::mint(node))?;
-    record(node, args, "issue_ticket", &minted.id)?;
+    record(node, args, steps, "issue_ticket", &minted.id)?;
     let expires = seconds(node) + ticket::LIFE;
     let credential = sealed(node, args, key, &minted.id, &minted.text, expires)?;
     let expires = audit::utc(expires);
@@ -234,7 +271,7 @@ fn issue_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps
     }
     let ttl = args.ttl.unwrap_or(PASSWORD_TTL);
     let issued = steps.attempt(node, "give root a temporary password", || password::issue(node, ttl))?;
-    let handed = record(node, args, "issue_temporary_password", &issued.id)
+    let handed = record(node, args, steps, "issue_temporary_password", &issued.id)
         .and_then(|()| sealed(node, args, key, &issued.id, &issued.text, issued.expires));
     if handed.is_err() {
         password::restore(node)?;
@@ -270,7 +307,7 @@ fn end_password(node: &Node, call: &Invocation, args: &Args, steps: &mut Steps) 
         return Ok(Outcome::new(true, format!("temporary password {} would be ended", there.id)));
     }
     let restored = steps.attempt(node, "put root's password back", || password::restore(node))?;
-    record(node, args, "revoke_temporary_password", &there.id)?;
+    record_done(node, args, steps, "revoke_temporary_password", std::slice::from_ref(&there.id));
     let outcome =
         Outcome::new(true, format!("temporary password {} ended", there.id)).with("revoked", [&there.id]);
     Ok(match restored {
@@ -299,9 +336,7 @@ fn take_away(
         return Ok(Outcome::new(!there.is_empty(), msg).with("revoked", there));
     }
     let revoked = steps.attempt(node, "take tokens away", || issue::revoke(node, ids))?;
-    for id in &revoked {
-        record(node, args, if verb == "pruned" { "prune_token" } else { "revoke_token" }, id)?;
-    }
+    record_done(node, args, steps, if verb == "pruned" { "prune_token" } else { "revoke_token" }, &revoked);
     Ok(Outcome::new(!revoked.is_empty(), format!("{verb}: {}", revoked.join(", "))).with("revoked", revoked))
 }
 
@@ -309,7 +344,26 @@ fn is_required(args: &Args) -> bool {
     args.audit == Audit::Required && args.state == State::Present
 }
 
-fn record(node: &Node, args: &Args, operation: &str, id: &str) -> anyhow::Result<()> {
+/// What is to be in the trail before it counts.
+fn record(node: &Node, args: &Args, steps: &mut Steps, operation: &str, id: &str) -> anyhow::Result<()> {
+    match append(node, args, operation, id) {
+        Err(error) if is_required(args) => Err(error),
+        Err(error) => {
+            steps.warn(audit::not_audited(&error));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// What is done whether or not the trail has it.
+fn record_done(node: &Node, args: &Args, steps: &mut Steps, operation: &str, ids: &[String]) {
+    for error in ids.iter().filter_map(|id| append(node, args, operation, id).err()) {
+        steps.warn(audit::not_audited(&error));
+    }
+}
+
+fn append(node: &Node, args: &Args, operation: &str, id: &str) -> anyhow::Result<()> {
     let entry = Entry {
         node: observe::own_name(node)?,
         cluster: args.cluster_name.clone(),
@@ -321,8 +375,5 @@ fn record(node: &Node, args: &Args, operation: &str, id: &str) -> anyhow::Result
         result: "succeeded".to_owned(),
         ..Entry::default()
     };
-    match audit::append(node, entry) {
-        Err(error) if is_required(args) => Err(error),
-        _ => Ok(()),
-    }
+    audit::append(node, entry)
 }

@@ -8,7 +8,7 @@ use crate::operating::Audit;
 use crate::vocabulary::{AUDIT, AUTHOR, CLUSTER_NAME, ELAPSED, MSG, ROOT, STEPS};
 
 /// Checked arguments.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(super) struct Args {
     pub(super) cluster_name: String,
     #[serde(rename = "type")]
@@ -97,8 +97,8 @@ const TABLE: Spec = Spec {
             "replaces",
             Kind::List,
             &["Ids of tokens to revoke once the new one is issued: this is how a token is rotated. None is issued when one of \
-               them is not known. Where it is one, the new token is for the same node and for as many seconds, unless O(node) or \
-               O(ttl) says otherwise."],
+               them is not known. Where it is one, the new token is for the same node, from the same addresses and for as many \
+               seconds, unless O(node), O(from) or O(ttl) says otherwise. Where it can't be revoked the new one is taken back."],
         )
         .elements(Kind::Str)
         .default("[]"),
@@ -144,6 +144,8 @@ const TABLE: Spec = Spec {
         "A temporary password is set with the system's lock of passwords held, changes nothing but the hash in \
          C(/etc/shadow), and is not stacked. What it replaces is kept in C(/var/lib/sddc-pve/temporary-password.json), which \
          only root reads, until it is back.",
+        "A token whose issue was cut off is nobody's. The next run of this module on that member takes it back, with a \
+         warning and C(changed=true).",
         "Tokens need OpenSSH 9.1 or newer on the members (Proxmox VE 8 and 9) and C(PermitRootLogin) other than V(no).",
         "Each credential that is issued, used or revoked has a line in C(/var/log/pve-cluster-audit.jsonl).",
     ],

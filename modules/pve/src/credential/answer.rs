@@ -14,7 +14,7 @@ use crate::audit::{self, Entry, Origin};
 use crate::gather::gather;
 use crate::inventory::is_node_name;
 use crate::observe::{self, LinkAddress, by_number};
-use crate::operation::{self, Work};
+use crate::operation::{self, Report, Work};
 use crate::{Node, withdrawal};
 
 /// The program's word for answering a token's key, followed by the token's id.
@@ -78,6 +78,15 @@ pub struct Reply {
     pub material: Option<String>,
     /// Nodes that the cluster has.
     pub nodes: usize,
+    /// What else is to be known.
+    pub warnings: Vec<String>,
+}
+
+/// What came of an admission.
+#[derive(Default)]
+pub(super) struct Admitted {
+    nodes: usize,
+    warnings: Vec<String>,
 }
 
 /// Answers a question that came in with the key of a token.
@@ -96,9 +105,21 @@ pub fn answer_admin(node: &Node, question: &str) -> Reply {
         match question.action {
             Action::Look => look(node, question),
             Action::Join => join(node, None, question),
-            Action::Withdraw => withdraw(node, question),
+            Action::Withdraw => withdraw(node, question, &ensure_own),
         }
     })
+}
+
+/// The account's key is the same on all nodes, so that it alone must not take another node off the list that is about to
+/// come up, by saying that it was stopped.
+fn ensure_own(node: &Node, question: &Question) -> anyhow::Result<()> {
+    let name = &question.node;
+    ensure!(
+        admission::was_asked_by(node, name, &question.public_key)?,
+        "node {name:?} was not admitted here for whoever asks: that node itself has its admission taken back by the member \
+         that it asked, or an administrator does on any member (pve_cluster_member state=absent)"
+    );
+    Ok(())
 }
 
 fn replied(question: &str, reply: &dyn Fn(&Question) -> anyhow::Result<Reply>) -> Reply {
@@ -150,7 +171,8 @@ fn reply(node: &Node, id: &str, question: &Question) -> anyhow::Result<Reply> {
             ensure!(!token.for_pvecm, "key {id} serves pvecm add only: ask with a token for material");
             join(node, Some(&token), question)
         }
-        Action::Withdraw => withdraw(node, question),
+        // Who spent the token asks for its own node.
+        Action::Withdraw => withdraw(node, question, &|_, _| Ok(())),
     }
 }
 
@@ -224,20 +246,27 @@ fn decide(node: &Node, newcomer: &Newcomer) -> anyhow::Result<(Decision, usize)>
 
 fn join(node: &Node, token: Option<&Registered>, question: &Question) -> anyhow::Result<Reply> {
     let spender = token.map(|token| (token, question.public_key.as_str()));
-    let nodes = admit(node, &question.cluster_name, newcomer(question), spender)?;
+    let asked_by = &question.public_key;
+    let Admitted { nodes, warnings } =
+        admit(node, &question.cluster_name, newcomer(question), asked_by, spender)?;
     let material = admission::sealed_material(node, &question.node, &question.public_key)?;
-    Ok(Reply { ok: true, material: Some(material), nodes, ..Reply::default() })
+    Ok(Reply { ok: true, material: Some(material), nodes, warnings, ..Reply::default() })
 }
 
-/// Admits a node, once a token is spent for it where it comes with one; with how many nodes the cluster had.
+/// Admits a node, once a token is spent for it where it comes with one.
 pub(super) fn admit(
     node: &Node,
     cluster_name: &str,
     newcomer: Newcomer,
+    asked_by: &str,
     spender: Option<(&Registered, &str)>,
-) -> anyhow::Result<usize> {
+) -> anyhow::Result<Admitted> {
     let name = newcomer.name.clone();
-    let request = admission::Request { cluster_name: cluster_name.to_owned(), nodes: vec![newcomer.clone()] };
+    let request = admission::Request {
+        cluster_name: cluster_name.to_owned(),
+        nodes: vec![newcomer.clone()],
+        asked_by: Some(asked_by.to_owned()),
+    };
     operation::settle_earlier(node, operation::Kind::Admit, &request.target(), ADMISSION_TIME, false)
         .map_err(|error| Busy(format!("{error:#}")))?;
     // Before the token is spent, so that a join which can't be is no loss.
@@ -262,19 +291,22 @@ pub(super) fn admit(
     if is_first || !decision.admit.is_empty() {
         ensure_audited(node, spender.map(|(token, _)| token))?;
     }
-    match spender {
+    let mut admitted = Admitted { nodes, ..Admitted::default() };
+    let recorded = match spender {
         Some((token, key)) if is_first => {
             registry::spend(node, &token.id, &name, key)?;
             let word = if token.for_pvecm { Kind::SshKey } else { Kind::Token };
-            record(node, cluster_name, "spend_token", word.word(), Some(token.id.clone()), &name);
+            record(node, cluster_name, "spend_token", word.word(), Some(token.id.clone()), &name)
         }
         None if is_first => record(node, cluster_name, "admit_by_sudo", "ssh", None, &name),
-        _ => {}
-    }
+        _ => Ok(()),
+    };
+    // It is done: the node learns that the trail does not have it.
+    admitted.warnings.extend(recorded.err().map(|error| audit::not_audited(&error)));
     if !decision.admit.is_empty() {
-        perform(node, Work::Admit(request))?;
+        admitted.warnings.extend(perform(node, Work::Admit(request))?.warnings);
     }
-    Ok(nodes)
+    Ok(admitted)
 }
 
 /// A listed node that is off is an admission that did not end, or a member: that one's name is nobody's to take, with the
@@ -300,16 +332,18 @@ fn ensure_audited(node: &Node, token: Option<&Registered>) -> anyhow::Result<()>
 }
 
 /// An operation; that another one has the member is told apart from one that failed.
-fn perform(node: &Node, work: Work) -> anyhow::Result<()> {
-    operation::perform(node, work, ADMISSION_TIME).map(drop).map_err(|error| {
-        match error.is::<operation::Failed>() {
-            true => error,
-            false => Busy(format!("{error:#}")).into(),
-        }
+fn perform(node: &Node, work: Work) -> anyhow::Result<Report> {
+    operation::perform(node, work, ADMISSION_TIME).map_err(|error| match error.is::<operation::Failed>() {
+        true => error,
+        false => Busy(format!("{error:#}")).into(),
     })
 }
 
-fn withdraw(node: &Node, question: &Question) -> anyhow::Result<Reply> {
+fn withdraw(
+    node: &Node,
+    question: &Question,
+    ensure_own: &dyn Fn(&Node, &Question) -> anyhow::Result<()>,
+) -> anyhow::Result<Reply> {
     let request = withdrawal::Request {
         cluster_name: question.cluster_name.clone(),
         own_name: observe::own_name(node)?,
@@ -320,10 +354,14 @@ fn withdraw(node: &Node, question: &Question) -> anyhow::Result<Reply> {
     };
     operation::settle_earlier(node, operation::Kind::Withdraw, &request.target(), ADMISSION_TIME, false)
         .map_err(|error| Busy(format!("{error:#}")))?;
-    if withdrawal::decide(node, &request)? != withdrawal::Verdict::NotListed {
-        perform(node, Work::Withdraw(request))?;
-    }
-    Ok(Reply { ok: true, ..Reply::default() })
+    let warnings = match withdrawal::decide(node, &request)? {
+        withdrawal::Verdict::NotListed => Vec::new(),
+        _ => {
+            ensure_own(node, question)?;
+            perform(node, Work::Withdraw(request))?.warnings
+        }
+    };
+    Ok(Reply { ok: true, warnings, ..Reply::default() })
 }
 
 fn record(
@@ -333,7 +371,7 @@ fn record(
     method: &str,
     credential: Option<String>,
     subject: &str,
-) {
+) -> anyhow::Result<()> {
     let entry = Entry {
         node: observe::own_name(node).unwrap_or_default(),
         cluster: cluster.to_owned(),
@@ -345,6 +383,5 @@ fn record(
         result: "succeeded".to_owned(),
         ..Entry::default()
     };
-    // The admission that follows has an entry of its own, which fails where none can be written.
-    let _ = audit::append(node, entry);
+    audit::append(node, entry)
 }

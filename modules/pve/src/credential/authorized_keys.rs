@@ -1,6 +1,7 @@
 //! Lines of tokens among the keys that let root in on every member. A line lets its key do one thing, for its
 //! time only: sshd itself refuses everything else. Other lines are left as they are.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use anyhow::ensure;
@@ -23,16 +24,17 @@ const MARK: &str = "sddc-pve-token-";
 /// PVE writes this file too, without a lock of ours: what was written is looked at, and written again.
 const TRIES: u32 = 3;
 
-/// Adds the line of a token; where addresses are given, sshd takes its key from them only.
-pub fn add(node: &Node, token: &Registered, from: &[String], program: &str) -> anyhow::Result<()> {
-    let (id, public_key, expires) = (token.id.as_str(), &token.public_key, token.expires);
-    let time: String = crate::audit::utc(expires).chars().filter(|letter| !"-:T".contains(*letter)).collect();
+/// Adds the line of a token.
+pub fn add(node: &Node, token: &Registered, program: &str) -> anyhow::Result<()> {
+    let Registered { id, public_key, expires, from, .. } = token;
+    let time: String =
+        crate::audit::utc(*expires).chars().filter(|letter| !"-:T".contains(*letter)).collect();
     let command = format!("{program} {} {id}", super::answer::COMMAND);
     let from = if from.is_empty() { String::new() } else { format!(",from=\"{}\"", from.join(",")) };
     let line = format!("restrict,expiry-time=\"{time}\",command=\"{command}\"{from} {public_key} {MARK}{id}");
     change(node, lock(node)?, |lines| {
-        lines.retain(|known| id_of(known) != Some(id));
-        lines.push(line.clone());
+        drop_tokens(lines, std::slice::from_ref(id));
+        lines.push(line.clone().into_bytes());
     })
 }
 
@@ -55,8 +57,13 @@ pub fn remove_in(run: &mut Run<'_>, ids: &[String]) -> anyhow::Result<()> {
     change(run.node, lock, |lines| drop_tokens(lines, ids))
 }
 
-fn drop_tokens(lines: &mut Vec<String>, ids: &[String]) {
-    lines.retain(|line| !id_of(line).is_some_and(|id| ids.iter().any(|other| other == id)));
+fn drop_tokens(lines: &mut Vec<Vec<u8>>, ids: &[String]) {
+    lines.retain(|line| !id_of(&text(line)).is_some_and(|id| ids.iter().any(|other| other == id)));
+}
+
+/// A line to look at: what others wrote in it may be in any encoding, and stays as it is.
+fn text(line: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(line)
 }
 
 fn lock(node: &Node) -> anyhow::Result<ClusterLock<'_>> {
@@ -70,8 +77,9 @@ pub fn listed(node: &Node) -> anyhow::Result<Vec<String>> {
 }
 
 /// Removes every line of a node's own key.
-pub fn forget_node(node: &Node, name: &str) -> anyhow::Result<()> {
-    change(node, lock(node)?, |lines| lines.retain(|line| !is_of_node(line, name)))
+pub fn forget_node(node: &Node, name: &str, deadline: Deadline) -> anyhow::Result<()> {
+    let lock = ClusterLock::take(node, LOCK, deadline.within(node, LOCK_TIME))?;
+    change(node, lock, |lines| lines.retain(|line| !is_of_node(&text(line), name)))
 }
 
 /// Whether a line is the key of root on a node as PVE shares it (PVE/Cluster/Setup.pm, `ssh_merge_keys`): type, key and
@@ -82,14 +90,13 @@ pub fn is_of_node(line: &str, name: &str) -> bool {
         if (algorithm.starts_with("ssh-") || algorithm.starts_with("ecdsa-")) && comment.strip_prefix("root@") == Some(name))
 }
 
-fn change(node: &Node, lock: ClusterLock<'_>, edit: impl Fn(&mut Vec<String>)) -> anyhow::Result<()> {
+fn change(node: &Node, lock: ClusterLock<'_>, edit: impl Fn(&mut Vec<Vec<u8>>)) -> anyhow::Result<()> {
     for _ in 0..TRIES {
-        let mut lines: Vec<String> =
-            node.read(PATH)?.unwrap_or_default().lines().map(str::to_owned).collect();
+        let mut lines = lines(node)?;
         edit(&mut lines);
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-        node.write(PATH, text.as_bytes(), FileMode::Private)?;
-        let mut read: Vec<String> = node.read(PATH)?.unwrap_or_default().lines().map(str::to_owned).collect();
+        lines.push(Vec::new());
+        node.write(PATH, &lines.join(&b'\n'), FileMode::Private)?;
+        let mut read = self::lines(node)?;
         let before = read.clone();
         edit(&mut read);
         if read == before {
@@ -99,6 +106,16 @@ fn change(node: &Node, lock: ClusterLock<'_>, edit: impl Fn(&mut Vec<String>)) -
     drop(lock);
     ensure!(false, "{PATH:?} is rewritten by something else again and again: try again");
     Ok(())
+}
+
+fn lines(node: &Node) -> anyhow::Result<Vec<Vec<u8>>> {
+    let content = node.read_bytes(PATH)?.unwrap_or_default();
+    let mut lines: Vec<Vec<u8>> = content.split(|byte| *byte == b'\n').map(<[u8]>::to_vec).collect();
+    // What follows the last end of a line is no line.
+    if lines.last().is_some_and(Vec::is_empty) {
+        lines.pop();
+    }
+    Ok(lines)
 }
 
 /// Whether a line is of a token.

@@ -6,6 +6,7 @@ use anyhow::{Context as _, ensure};
 use secrecy::SecretString;
 use serde::Serialize;
 
+use super::issuing::{self, Issuing};
 use super::registry::{self, Registered, Spender, Standing};
 use super::token::{Context, Member, Token};
 use super::{authorized_keys, seconds};
@@ -33,14 +34,28 @@ pub struct Order {
     pub is_audit_optional: bool,
 }
 
-/// A token that was issued.
-pub struct Issued {
+/// A token that was issued, and is whoever's it was issued for as soon as that is said.
+pub struct Issued<'a> {
     /// Its name.
     pub id: String,
     /// The whole of it.
     pub text: SecretString,
     /// Seconds since 1970.
     pub expires: u64,
+    issuing: Issuing<'a>,
+}
+
+impl Issued<'_> {
+    /// Its text is handed over.
+    pub fn hand_over(self) -> anyhow::Result<()> {
+        self.issuing.end()
+    }
+
+    /// What came after its issue failed: it goes again, since nobody gets its text. Tells whether it went, and the error
+    /// with what became of it.
+    pub fn take_back(self, node: &Node, error: anyhow::Error) -> (bool, anyhow::Error) {
+        taken_back(node, self.issuing, error)
+    }
 }
 
 /// A token as it is shown to people.
@@ -89,7 +104,7 @@ pub fn faults(node: &Node) -> anyhow::Result<Vec<String>> {
 }
 
 /// Issues a token.
-pub fn token(node: &Node, order: &Order) -> anyhow::Result<Issued> {
+pub fn token<'a>(node: &'a Node, order: &Order) -> anyhow::Result<Issued<'a>> {
     let own = observe::own_name(node)?;
     let program = operation::install(node)?;
     let issued = seconds(node);
@@ -105,22 +120,50 @@ pub fn token(node: &Node, order: &Order) -> anyhow::Result<Issued> {
         cluster_name: order.cluster_name.clone(),
         public_key: token.public_key(),
         node: order.node.clone(),
+        from: order.from.clone(),
         issued,
         expires,
         issued_on: own,
         for_pvecm: order.for_pvecm,
         is_audit_optional: order.is_audit_optional,
     };
-    registry::register(node, &registered)?;
+    let text = token.render()?;
+    let issuing = Issuing::begin(node, &token.id)?;
     // The key comes last: what it asks for is there.
-    authorized_keys::add(node, &registered, &order.from, &program)?;
-    Ok(Issued { text: token.render()?, id: token.id, expires })
+    let issued = registry::register(node, &registered)
+        .and_then(|()| authorized_keys::add(node, &registered, &program));
+    match issued {
+        Ok(()) => Ok(Issued { id: token.id, text, expires, issuing }),
+        Err(error) => Err(taken_back(node, issuing, error).1),
+    }
 }
 
-/// The only node that may use a token, and for how many seconds it was issued; `None` of one that is not registered.
-pub fn terms(node: &Node, id: &str) -> anyhow::Result<Option<(Option<String>, u64)>> {
-    let known = registry::find(node, id)?;
-    Ok(known.map(|token| (token.node, token.expires.saturating_sub(token.issued))))
+fn taken_back(node: &Node, issuing: Issuing<'_>, error: anyhow::Error) -> (bool, anyhow::Error) {
+    let id = issuing.id().to_owned();
+    match revoke(node, std::slice::from_ref(&id)).and_then(|_| issuing.end()) {
+        Ok(()) => (true, error.context(format!("token {id} was taken back, since nobody got it"))),
+        Err(kept) => {
+            let what = format!(
+                "token {id}, which nobody got, could not be taken back ({kept:#}): the next run of pve_join_credential on \
+                 this member does, and it ends by itself"
+            );
+            (false, error.context(what))
+        }
+    }
+}
+
+/// Takes away what was being issued by processes that were killed, and calls for each what was there.
+pub fn take_back_left_over(node: &Node, mut told: impl FnMut(Registered)) -> anyhow::Result<()> {
+    for issuing in issuing::left_over(node)? {
+        let id = issuing.id().to_owned();
+        let known = registry::find(node, &id)?;
+        let revoked = revoke(node, std::slice::from_ref(&id))?;
+        issuing.end()?;
+        if !revoked.is_empty() {
+            told(known.unwrap_or(Registered { id, ..Registered::default() }));
+        }
+    }
+    Ok(())
 }
 
 /// All tokens that are registered or authorised.

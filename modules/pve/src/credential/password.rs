@@ -232,16 +232,18 @@ fn root_hash(node: &Node) -> anyhow::Result<Zeroizing<String>> {
 
 /// Replaces the hash, and nothing else: the ages that chage keeps stay. Owner and mode stay too.
 fn set_root_hash(node: &Node, from: &str, to: &str) -> anyhow::Result<()> {
-    let text = Zeroizing::new(node.read(SHADOW)?.with_context(|| format!("{SHADOW:?} is missing"))?);
+    let text = Zeroizing::new(node.read_bytes(SHADOW)?.with_context(|| format!("{SHADOW:?} is missing"))?);
     let mut is_done = false;
-    let mut changed = Zeroizing::new(String::with_capacity(text.len() + 200));
-    for line in text.split_inclusive('\n') {
-        match line.strip_prefix("root:").and_then(|rest| rest.strip_prefix(from)) {
-            Some(ages) if !is_done && ages.starts_with(':') => {
-                changed.extend(["root:", to, ages]);
+    let mut changed = Zeroizing::new(Vec::with_capacity(text.len() + 200));
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        match line.strip_prefix(b"root:").and_then(|rest| rest.strip_prefix(from.as_bytes())) {
+            Some(ages) if !is_done && ages.starts_with(b":") => {
+                changed.extend_from_slice(b"root:");
+                changed.extend_from_slice(to.as_bytes());
+                changed.extend_from_slice(ages);
                 is_done = true;
             }
-            _ => changed.push_str(line),
+            _ => changed.extend_from_slice(line),
         }
     }
     ensure!(is_done, "root's password was changed by somebody else at this moment: nothing was done");
@@ -252,7 +254,7 @@ fn set_root_hash(node: &Node, from: &str, to: &str) -> anyhow::Result<()> {
         use std::io::Write;
         let _ = fs::remove_file(&temporary);
         let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
-        file.write_all(changed.as_bytes())?;
+        file.write_all(&changed)?;
         chown(&temporary, Some(meta.uid()), Some(meta.gid()))?;
         file.set_permissions(meta.permissions())?;
         file.sync_all()?;

@@ -55,7 +55,7 @@ fn serve_line(node: &Node, id: &str, asked: &str) -> anyhow::Result<Served> {
         Demand::Admission(newcomer) => {
             ensure!(newcomer.name == bound, "this key is for node {bound:?}, not {:?}", newcomer.name);
             let spender = Some((&token, token.public_key.as_str()));
-            answer::admit(node, &token.cluster_name, newcomer, spender)?;
+            answer::admit(node, &token.cluster_name, newcomer, &token.public_key, spender)?;
             Ok(Served::Said(String::new()))
         }
         Demand::Files(flags) => {

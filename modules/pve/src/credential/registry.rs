@@ -28,6 +28,8 @@ pub struct Registered {
     pub public_key: String,
     /// The only node that may use it.
     pub node: Option<String>,
+    /// The only addresses that sshd takes its key from; any where none is given.
+    pub from: Vec<String>,
     /// Seconds since 1970.
     pub issued: u64,
     /// Seconds since 1970.

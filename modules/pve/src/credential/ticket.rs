@@ -37,8 +37,26 @@ pub fn mint(node: &Node) -> anyhow::Result<Ticket> {
     Ok(Ticket { text: SecretString::from(text.as_str()), id })
 }
 
-/// Whether root's login of this cluster asks for a second factor (/etc/pve/priv/tfa.cfg).
+/// Whether root's login of this cluster asks for a second factor: one of root's own (/etc/pve/priv/tfa.cfg), or one that
+/// its realm wants of everybody (`tfa` in /etc/pve/domains.cfg).
 pub fn has_second_factor(node: &Node) -> anyhow::Result<bool> {
+    let realms = node.read("/etc/pve/domains.cfg")?.unwrap_or_default();
+    Ok(is_wanted_by_pam(&realms) || has_own_factor(node)?)
+}
+
+/// The sections of PVE's files begin with `type: name`, and have one option on each indented line.
+fn is_wanted_by_pam(realms: &str) -> bool {
+    let mut is_pam = false;
+    realms.lines().filter(|line| !line.starts_with('#')).any(|line| {
+        if !line.starts_with(char::is_whitespace) {
+            is_pam = line.split_once(':').is_some_and(|(_, name)| name.trim() == "pam");
+            return false;
+        }
+        is_pam && line.split_whitespace().next() == Some("tfa")
+    })
+}
+
+fn has_own_factor(node: &Node) -> anyhow::Result<bool> {
     let text = node.read("/etc/pve/priv/tfa.cfg")?.unwrap_or_default();
     if text.trim().is_empty() {
         return Ok(false);
@@ -49,4 +67,19 @@ pub fn has_second_factor(node: &Node) -> anyhow::Result<bool> {
     Ok(factors.is_some_and(|kinds| {
         kinds.values().any(|of_kind| of_kind.as_array().is_none_or(|list| !list.is_empty()))
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_factor_that_the_realm_of_root_wants_is_seen() {
+        let realms = |option: &str, of: &str| {
+            let (pam, pve) = if of == "pam" { (option, "") } else { ("", option) };
+            format!("pam: pam\n\tcomment Linux PAM\n#\n{pam}\npve: pve\n\tcomment tfa\n{pve}")
+        };
+        let is_wanted = super::is_wanted_by_pam;
+        assert!(is_wanted(&realms("\ttfa type=oath,digits=6\n", "pam")));
+        assert!(!is_wanted(&realms("\ttfa type=oath,digits=6\n", "pve")));
+        assert!(!is_wanted(&realms("", "pam")) && !is_wanted(""));
+    }
 }

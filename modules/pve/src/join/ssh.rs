@@ -73,7 +73,7 @@ impl SshJoin {
         links: &[LinkAddress],
         is_check: bool,
     ) -> anyhow::Result<Question> {
-        let key = if is_check { seal::sample_request(name) } else { seal::request(node, name)? };
+        let key = seal::lasting_request(node, name, &seal::Asker::User, is_check)?;
         Ok(Question {
             cluster_name: cluster_name.to_owned(),
             node: name.to_owned(),
@@ -131,6 +131,7 @@ fn by_sudo(run: &mut Run<'_>, request: &Request, how: &SshJoin, api: Api) -> any
         let question = Question { action: Action::Join, ..asked };
         let reply = ask::ask(run.node, &how.door()?, &question, run.deadline)?;
         run.mark("nodes_before", &reply.nodes.to_string())?;
+        reply.warnings.into_iter().for_each(|warning| run.warn(warning));
         let material = reply.material.context("the member gave no join material")?;
         Ok((material, format!("admitted beside {} nodes", reply.nodes)))
     })?;

@@ -43,11 +43,7 @@ pub fn question(
     is_check: bool,
 ) -> anyhow::Result<Question> {
     let (id, expires) = (&token.id, token.context.expires);
-    let key = match seal::lasting_request(node, name, id)? {
-        Some(key) => key,
-        None if is_check => seal::sample_request(name),
-        None => seal::request_lasting(node, name, id, expires)?,
-    };
+    let key = seal::lasting_request(node, name, &seal::Asker::Token(id, expires), is_check)?;
     Ok(Question {
         action: Action::Look,
         cluster_name: token.context.cluster.clone(),
@@ -70,6 +66,7 @@ pub(super) fn run(run: &mut Run<'_>, request: &Request, how: &TokenJoin, api: Ap
         run.mark(ASKED, &token.id)?;
         let reply = ask::ask(run.node, &Door::of(&token), &question, run.deadline)?;
         run.mark("nodes_before", &reply.nodes.to_string())?;
+        reply.warnings.into_iter().for_each(|warning| run.warn(warning));
         let material = reply.material.context("the member gave no join material")?;
         Ok((material, format!("token {}: admitted beside {} nodes", token.id, reply.nodes)))
     })?;
@@ -111,7 +108,8 @@ pub(crate) fn take_back(run: &mut Run<'_>, request: &TakeBack) -> Option<String>
             ..asked
         };
         let deadline = run.deadline.within(node, Duration::from_secs(60));
-        ask::ask(node, &door, &question, deadline)?;
+        let reply = ask::ask(node, &door, &question, deadline)?;
+        reply.warnings.into_iter().for_each(|warning| run.warn(warning));
         Ok(((), String::new()))
     });
     Some(match withdrawn {

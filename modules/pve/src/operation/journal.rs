@@ -18,6 +18,8 @@ pub const DIR: &str = "/var/lib/sddc-pve/operations";
 pub(super) const UNDO: &str = "undo";
 /// Its value after the first try.
 pub(super) const HALF: &str = "failed";
+/// The mark of one of which all is done but to say how it ended.
+const CONCLUDED: &str = "concluded";
 /// How many ended operations are remembered.
 const KEPT: usize = 50;
 
@@ -49,6 +51,8 @@ pub struct Journal {
     pub result: Value,
     /// Why it failed.
     pub error: Option<String>,
+    /// What else whoever asked for it should know.
+    pub warnings: Vec<String>,
 }
 
 /// What an operation does.
@@ -139,6 +143,22 @@ impl Journal {
         node.create_private_dir(DIR)?;
         let text = serde_json::to_vec(self).context("a journal can't be written as JSON")?;
         node.write(&path(&self.id), &text, FileMode::Private).map(|_| ())
+    }
+
+    /// Writes down how it ends before the audit trail has that, and whoever waits for it may know.
+    pub(super) fn save_conclusion(&mut self, node: &Node) -> anyhow::Result<()> {
+        let ended = std::mem::replace(&mut self.state, State::Running);
+        self.marks.insert(CONCLUDED.to_owned(), ended.word().to_owned());
+        let saved = self.save(node);
+        self.state = ended;
+        self.marks.remove(CONCLUDED);
+        saved
+    }
+
+    /// How it ended, where only that could not be said any more.
+    pub(super) fn concluded(&self) -> Option<State> {
+        let word = self.marks.get(CONCLUDED)?;
+        [State::Succeeded, State::Failed, State::RolledBack].into_iter().find(|state| state.word() == word)
     }
 
     /// The journal of an id, `None` when there is none or it can't be read.

@@ -87,6 +87,11 @@ impl<'a> Run<'a> {
         self.journal.save(self.node)
     }
 
+    /// What whoever asked for the operation should know, whatever comes of it.
+    pub fn warn(&mut self, text: String) {
+        self.journal.warnings.push(text);
+    }
+
     /// A note made earlier.
     pub fn marked(&self, name: &str) -> Option<&str> {
         self.journal.marks.get(name).map(String::as_str)
@@ -98,16 +103,20 @@ impl<'a> Run<'a> {
         let entry = work.audit_entry();
         let take_back = work.take_back();
         match work.run(&mut self) {
-            Ok(result) => self.close(State::Succeeded, result, None)?,
-            Err(error) => self.fail(&error, take_back)?,
+            Ok(result) => self.conclude(State::Succeeded, result, None),
+            Err(error) => self.fail(&error, take_back),
         }
-        self.record(entry, origin, began)
+        self.close(entry, origin, began)
     }
 
     /// Finishes or undoes what an operation left behind whose process is gone.
     pub(super) fn recover(mut self, origin: &Origin) -> anyhow::Result<()> {
         let began = self.node.monotonic();
         let entry = Entry { subjects: vec![self.journal.target.clone()], ..Entry::default() };
+        if let Some(state) = self.journal.concluded() {
+            self.journal.state = state;
+            return self.close(entry, origin, began);
+        }
         if let Some(step) = self.journal.steps.last_mut().filter(|step| step.status == "running") {
             "failed".clone_into(&mut step.status);
             "cut off".clone_into(&mut step.detail);
@@ -120,17 +129,17 @@ impl<'a> Run<'a> {
             false => work::finish(self.journal.kind, &mut self),
         };
         match finished {
-            Ok(Some(result)) => self.close(State::Succeeded, result, None)?,
-            Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"), None)?,
+            Ok(Some(result)) => self.conclude(State::Succeeded, result, None),
+            Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"), None),
             Err(error) => {
                 let text = "its process was killed before it ended, and it could not be finished";
-                self.fail(&error.context(text), None)?;
+                self.fail(&error.context(text), None);
             }
         }
-        self.record(entry, origin, began)
+        self.close(entry, origin, began)
     }
 
-    fn fail(&mut self, error: &anyhow::Error, take_back: Option<TakeBack>) -> anyhow::Result<()> {
+    fn fail(&mut self, error: &anyhow::Error, take_back: Option<TakeBack>) {
         let mut text = format!("{error:#}");
         if is_time_out(error)
             && let Some(tail) = corosync_tail(self.node)
@@ -146,9 +155,9 @@ impl<'a> Run<'a> {
                 if let Some(told) = take_back.and_then(|what| work::take_back(self, &what)) {
                     text.push_str(&format!("; {told}"));
                 }
-                self.close(State::RolledBack, Value::Null, Some(text))
+                self.conclude(State::RolledBack, Value::Null, Some(text));
             }
-            Ok(false) => self.close(State::Failed, Value::Null, Some(text)),
+            Ok(false) => self.conclude(State::Failed, Value::Null, Some(text)),
             Err(undo) => {
                 let kept = format!("{}/{}", crate::snapshot::DIR, self.journal.id);
                 let text = format!(
@@ -157,12 +166,12 @@ impl<'a> Run<'a> {
                 // Tried once more by the next run, and then never again.
                 let tried = if self.journal.is_half_undone() { "failed again" } else { journal::HALF };
                 self.journal.marks.insert(UNDO.to_owned(), tried.to_owned());
-                self.close(State::Failed, Value::Null, Some(text))
+                self.conclude(State::Failed, Value::Null, Some(text));
             }
         }
     }
 
-    fn close(&mut self, state: State, result: Value, error: Option<String>) -> anyhow::Result<()> {
+    fn conclude(&mut self, state: State, result: Value, error: Option<String>) {
         if state != State::Failed {
             self.journal.marks.remove(UNDO);
         }
@@ -174,10 +183,14 @@ impl<'a> Run<'a> {
         if self.marked(cluster_lock::MARK).filter(is_held).is_none() {
             self.journal.marks.remove(cluster_lock::MARK);
         }
-        self.journal.save(self.node)
     }
 
-    fn record(&self, entry: Entry, origin: &Origin, began: Duration) -> anyhow::Result<()> {
+    /// Writes down what came of it: in the audit trail first, since whoever waits for the journal's end goes on with it.
+    /// Cut off in between, it is closed once more, as what it is.
+    fn close(mut self, entry: Entry, origin: &Origin, began: Duration) -> anyhow::Result<()> {
+        if let Err(error) = self.journal.save_conclusion(self.node) {
+            self.warn(format!("the end is not in the journal of the operation: {error:#}"));
+        }
         let entry = Entry {
             node: crate::observe::own_name(self.node).unwrap_or_default(),
             operation: self.journal.kind.word().to_owned(),
@@ -187,7 +200,10 @@ impl<'a> Run<'a> {
             id: Some(self.journal.id.clone()),
             ..entry
         };
-        audit::append(self.node, entry)?;
+        if let Err(error) = audit::append(self.node, entry) {
+            self.warn(audit::not_audited(&error));
+        }
+        self.journal.save(self.node)?;
         journal::prune(self.node)
     }
 }

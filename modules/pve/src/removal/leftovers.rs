@@ -136,7 +136,7 @@ pub(super) fn clean(node: &Node, request: &Request, deadline: Deadline) -> anyho
     for edit in found.edits.iter().filter(|edit| !is_ha(edit)) {
         match edit.path == authorized_keys::PATH {
             // PVE writes it too, at any time.
-            true => authorized_keys::forget_node(node, &request.name)?,
+            true => authorized_keys::forget_node(node, &request.name, deadline)?,
             false => write(node, edit)?,
         }
     }
@@ -160,9 +160,11 @@ fn write(node: &Node, edit: &Edit) -> anyhow::Result<()> {
 }
 
 fn lines(content: &[u8], is_kept: impl Fn(&str) -> bool) -> Option<Vec<u8>> {
-    let text = String::from_utf8_lossy(content);
-    let kept: String = text.split_inclusive('\n').filter(|line| is_kept(line)).collect();
-    (kept != text).then(|| kept.into_bytes())
+    // What others wrote may be in any encoding, and stays as it is.
+    let lines = content.split_inclusive(|byte| *byte == b'\n');
+    let kept: Vec<u8> =
+        lines.filter(|line| is_kept(&String::from_utf8_lossy(line))).flatten().copied().collect();
+    (kept != content).then_some(kept)
 }
 
 /// A section file without a node in its lists of nodes (`nodes pve1:2,pve2`), and the headings of sections that name no

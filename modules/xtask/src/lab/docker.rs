@@ -70,8 +70,9 @@ pub fn exists(kind: &str, name: &str) -> bool {
 pub fn let_go(network: &str) -> Result<()> {
     let format = "{{range .Containers}}{{.Name}}\n{{end}}";
     let listed = docker(["network", "inspect", "--format", format, network]).read()?;
-    for name in listed.lines().filter(|name| !name.is_empty()) {
-        if name.starts_with(&prefix()) && !exists("container", name) {
+    let there = containers()?;
+    for name in listed.lines().filter(|name| name.starts_with(&prefix())) {
+        if !there.iter().any(|container| container.name == name) {
             say(&format!("taking {name}, which is gone, off {network}"));
             docker(["network", "disconnect", "--force", network, name]).read()?;
         }

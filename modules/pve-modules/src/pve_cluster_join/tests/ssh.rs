@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pve::Output;
 use pve::credential::answer;
 
-use super::credentials::{issue, listed, member};
+use super::credentials::member;
 use super::*;
 use crate::pve_join_credential;
 
@@ -161,14 +161,25 @@ fn a_key_for_pvecm_is_bound_to_its_node_and_gives_no_material() {
 }
 
 #[test]
-fn a_token_that_is_rotated_serves_the_same_node_for_as_long() {
-    let member = member();
-    let bound = issue(&member, json!({"node": "pve9", "ttl": 600}));
-    let rotated = issue(&member, json!({"replaces": [bound["id"]]}));
-    let of = |id: &Value| listed(&member).into_iter().find(|token| token["id"] == *id).unwrap();
-    assert_eq!(of(&rotated["id"])["node"], "pve9");
-    let life = |args: Value| issue(&member, args)["expires"].clone();
-    assert_eq!(rotated["expires"], life(json!({"ttl": 600})));
-    let other = issue(&member, json!({"replaces": [rotated["id"]], "node": "pve8", "ttl": 60}));
-    assert_eq!((&of(&other["id"])["node"], &other["expires"]), (&json!("pve8"), &life(json!({"ttl": 60}))));
+fn the_accounts_key_takes_back_the_admission_of_its_own_node_only() {
+    let (member, joiner) = (member(), joiner());
+    with_key(&joiner);
+    connect(&joiner, &member);
+    member.machine().online = Some(["pve1".to_owned()].into());
+    assert_eq!(call(&joiner, by_sudo())["changed"], true);
+    // pve2 is listed and starts; whoever has the same key from another node says that it was stopped.
+    let listed = member.machine().read("/etc/pve/corosync.conf");
+    let question = |node: &str, key: &str| {
+        json!({"action": "withdraw", "cluster_name": "oracle", "node": node, "public_key": key, "is_stopped": true})
+            .to_string()
+    };
+    let stranger = seal::sample_request("pve2").public_key;
+    let refused = answer::answer_admin(&member.node(), &question("pve2", &stranger));
+    assert!(
+        refused.error.as_deref().unwrap_or_default().contains("not admitted here for whoever asks"),
+        "{refused:?}"
+    );
+    assert_eq!(member.machine().read("/etc/pve/corosync.conf"), listed);
+    let nobody = answer::answer_admin(&member.node(), &question("pve7", &stranger));
+    assert!(nobody.ok, "{nobody:?}");
 }

@@ -57,6 +57,38 @@ fn a_password_is_in_place_for_its_time_and_the_old_entry_comes_back_whole() {
 }
 
 #[test]
+fn of_many_controllers_at_once_one_gets_a_password_and_the_others_are_refused() {
+    let fake = fake();
+    let node = fake.node();
+    let results: Vec<anyhow::Result<Issued>> = std::thread::scope(|threads| {
+        let running: Vec<_> = (0..8).map(|_| threads.spawn(|| issue(&node, 900))).collect();
+        running.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let (won, refused): (Vec<_>, Vec<_>) = results.into_iter().partition(Result::is_ok);
+    assert_eq!((won.len(), refused.len()), (1, 7));
+    let issued = won.into_iter().next().unwrap().unwrap();
+    for error in refused.into_iter().filter_map(Result::err) {
+        assert!(
+            error.to_string().contains(&format!("temporary password {} is in place", issued.id)),
+            "{error:#}"
+        );
+    }
+    assert_eq!(restore(&node).unwrap(), Restored::PutBack);
+    assert_eq!(fake.machine().read(SHADOW), BEFORE);
+    clean(&fake);
+}
+
+#[test]
+fn lines_of_others_stay_byte_by_byte() {
+    let fake = fake();
+    let before = [BEFORE.as_bytes(), b"j\xf6rg:*:19000:0:99999:7:::\n"].concat();
+    fs::write(fake.path(SHADOW), &before).unwrap();
+    issue(&fake.node(), 900).unwrap();
+    restore(&fake.node()).unwrap();
+    assert_eq!(fs::read(fake.path(SHADOW)).unwrap(), before);
+}
+
+#[test]
 fn an_administrators_change_in_between_stays() {
     let fake = fake();
     issue(&fake.node(), 900).unwrap();
