@@ -68,16 +68,36 @@ pub fn exists(kind: &str, name: &str) -> bool {
 /// Frees a network of the lab from containers that are gone: the engine, when it removes several at once, now and then
 /// forgets to take one off, and then neither removes the network nor gives the address again.
 pub fn let_go(network: &str) -> Result<()> {
-    let format = "{{range .Containers}}{{.Name}}\n{{end}}";
-    let listed = docker(["network", "inspect", "--format", format, network]).read()?;
     let there = containers()?;
-    for name in listed.lines().filter(|name| name.starts_with(&prefix())) {
-        if !there.iter().any(|container| container.name == name) {
+    for name in attached(network)?.iter().filter(|name| name.starts_with(&prefix())) {
+        if !there.iter().any(|container| container.name == *name) {
             say(&format!("taking {name}, which is gone, off {network}"));
             docker(["network", "disconnect", "--force", network, name]).read()?;
         }
     }
     Ok(())
+}
+
+/// Removes a network of the lab. The engine may also have lost count of what was on it, and then refuses though nothing is:
+/// such a network is used again by the next lab.
+pub fn remove_network(network: &str) -> Result<()> {
+    let_go(network)?;
+    match docker(["network", "rm", network]).read() {
+        Err(error) if attached(network)?.is_empty() => {
+            say(&format!(
+                "{network} stays, though nothing is on it ({error:#}): the engine lets go of it when it is restarted"
+            ));
+            Ok(())
+        }
+        removed => removed.map(drop),
+    }
+}
+
+/// Names of what is on a network.
+fn attached(network: &str) -> Result<Vec<String>> {
+    let format = "{{range .Containers}}{{.Name}}\n{{end}}";
+    let listed = docker(["network", "inspect", "--format", format, network]).read()?;
+    Ok(listed.lines().filter(|name| !name.is_empty()).map(str::to_owned).collect())
 }
 
 /// Runs a program in a container; its exit status is the caller's to judge. 124: it took longer than `seconds`.

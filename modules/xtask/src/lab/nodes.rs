@@ -126,8 +126,7 @@ impl<'a> Lab<'a> {
             self.remove(&nodes)?;
         }
         for name in docker::names("network")? {
-            docker::let_go(&name)?;
-            docker(["network", "rm", &name]).read()?;
+            docker::remove_network(&name)?;
         }
         for name in docker::names("volume")? {
             docker(["volume", "rm", &name]).read()?;
