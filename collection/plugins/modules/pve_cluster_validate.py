@@ -68,7 +68,9 @@ options:
     elements: raw
   stable_for:
     description:
-      - Seconds for which all checks must go on passing.
+      - >-
+        Seconds for which all checks must go on passing, within O(timeout). Where they pass at the end and not for so
+        long, that is a failure too.
     type: int
     default: 0
   timeout:
@@ -99,12 +101,12 @@ notes:
   - Check V(services-enabled) (error). The services of a member run and come back after a boot.
   - Check V(no-remnants) (error). No operation is left without an end, and the node is in its own cluster's list.
   - >-
-    Check V(no-former-members) (error). No files and no authorised keys are left of nodes that the cluster does not list
-    (a warning).
+    Check V(no-former-members) (warning). No files and no authorised keys are left of nodes that the cluster does not
+    list.
   - Check V(time-synchronised) (error). The clock follows a reference.
   - >-
-    Check V(clocks-agree) (error). The clock is less than 300 seconds from those of other members; 1 second and more is
-    a warning.
+    Check V(clocks-agree) (error). The clock is less than 300 seconds from those of other members; what is certainly 1
+    second and more is a warning (their APIs' dates have whole seconds).
   - Check V(replicated) (error). What each member wrote below C(/etc/pve) when it was looked at is read on this one.
   - Check V(views-complete) (error). There is a view of every node.
   - >-

@@ -163,6 +163,18 @@ notes:
   - >-
     A packet that is too long for the network is found by packets that may not be cut in pieces, so a firewall that
     drops ICMP hides nothing.
+  - >-
+    Check V(links-pass) (error). What each node sends arrives at corosync's port of every other, on every link; where a
+    running corosync has that port, a blocked one beside it is a warning.
+  - Check V(link-answers) (warning). Who is heard gets its answers.
+  - >-
+    Check V(link-latency) (error). The shortest round trip of each pair of nodes is below O(latency_limit); a median of
+    5 ms and more is a warning.
+  - Check V(link-jitter) (warning). Round trips of a pair differ by less than 5 ms from one to the next.
+  - >-
+    Check V(link-loss) (error). Less than O(loss_limit) percent of what is sent is lost, in each direction; any loss is
+    a warning.
+  - Check V(path-mtu) (error). Packets as long as the interfaces send pass.
 seealso:
   - module: sddc.pve.pve_preflight
     description: The checks that need no other node's help.

@@ -228,7 +228,7 @@ notes:
   - Check V(time-source-reachable) (warning). chrony follows a source that answers.
   - >-
     Check V(clock-agrees) (error). The clock is less than 300 seconds, the grace of tickets, from those of other nodes'
-    APIs; 1 second and more is a warning.
+    APIs; what is certainly 1 second and more is a warning (their dates have whole seconds).
   - Check V(cluster-name-valid) (error). The cluster's name is one that Proxmox VE takes.
   - >-
     Check V(inventory-consistent) (error). Names, node ids and addresses of the nodes are unique, and all have the same

@@ -9,48 +9,71 @@ use std::time::Duration;
 
 use crate::facts::NodeFacts;
 use crate::gather::gather;
-use crate::verdict::CheckReport;
+use crate::verdict::{CheckReport, Severity};
 use crate::{Deadline, Node, Progress};
 pub(crate) use former::keys_of_former_nodes;
 pub(crate) use view::NONCES;
 pub use view::View;
 
-/// Checks, by id and what they make sure of.
-pub const CHECKS: &[(&str, &str)] = &[
-    ("in-cluster", "The node is in the cluster of that name."),
-    ("quorate", "corosync and pmxcfs both have quorum."),
+/// Checks, by id, how bad it is where they fail, and what they make sure of.
+pub const CHECKS: &[(&str, Severity, &str)] = &[
+    ("in-cluster", Severity::Error, "The node is in the cluster of that name."),
+    ("quorate", Severity::Error, "corosync and pmxcfs both have quorum."),
     (
         "qdevice-votes",
+        Severity::Error,
         "A quorum device that is configured casts its vote, by this member's corosync-qdevice too, which comes back after a \
          boot.",
     ),
     (
         "members-complete",
+        Severity::Error,
         "The cluster lists exactly the expected nodes, and all are online for corosync and pmxcfs.",
     ),
-    ("config-current", "corosync has the corosync.conf that pmxcfs has, and its findings are none."),
-    ("links-connected", "Every link is on an address of this node, and connected to every other node."),
-    ("pmxcfs-writable", "A lock can be made and removed below C(/etc/pve/priv/lock)."),
+    (
+        "config-current",
+        Severity::Error,
+        "corosync has the corosync.conf that pmxcfs has, and its findings are none.",
+    ),
+    (
+        "links-connected",
+        Severity::Error,
+        "Every link is on an address of this node, and connected to every other node.",
+    ),
+    ("pmxcfs-writable", Severity::Error, "A lock can be made and removed below C(/etc/pve/priv/lock)."),
     (
         "certificates",
+        Severity::Error,
         "Every node has its certificate; this node's is of its key and of the cluster's authority, has not ended, and is \
          the one that its API shows.",
     ),
-    ("services-enabled", "The services of a member run and come back after a boot."),
-    ("no-remnants", "No operation is left without an end, and the node is in its own cluster's list."),
+    ("services-enabled", Severity::Error, "The services of a member run and come back after a boot."),
+    (
+        "no-remnants",
+        Severity::Error,
+        "No operation is left without an end, and the node is in its own cluster's list.",
+    ),
     (
         "no-former-members",
-        "No files and no authorised keys are left of nodes that the cluster does not list (a warning).",
+        Severity::Warning,
+        "No files and no authorised keys are left of nodes that the cluster does not list.",
     ),
-    ("time-synchronised", "The clock follows a reference."),
+    ("time-synchronised", Severity::Error, "The clock follows a reference."),
     (
         "clocks-agree",
-        "The clock is less than 300 seconds from those of other members; 1 second and more is a warning.",
+        Severity::Error,
+        "The clock is less than 300 seconds from those of other members; what is certainly 1 second and more is a \
+         warning (their APIs' dates have whole seconds).",
     ),
-    ("replicated", "What each member wrote below C(/etc/pve) when it was looked at is read on this one."),
-    ("views-complete", "There is a view of every node."),
+    (
+        "replicated",
+        Severity::Error,
+        "What each member wrote below C(/etc/pve) when it was looked at is read on this one.",
+    ),
+    ("views-complete", Severity::Error, "There is a view of every node."),
     (
         "views-agree",
+        Severity::Error,
         "All views show the same: configuration, members, addresses, certificate authority, certificates \
                      and content of C(/etc/pve).",
     ),
@@ -118,13 +141,24 @@ pub fn look(node: &Node, expected: &Expected, timeout: Duration) -> Look {
     Look { facts, view, checks }
 }
 
+/// What waiting for a good cluster saw.
+#[derive(Debug)]
+pub struct Waited {
+    /// The last look.
+    pub look: Look,
+    /// How many there were.
+    pub looks: u32,
+    /// The deadline passed while all was good, and had not been for as long as it should.
+    pub is_unproven: bool,
+}
+
 /// Looks until all is good, and stays so for `stable_for`, or the deadline passes; the last look in any case.
 pub fn wait_until_good(
     node: &Node,
     expected: &Expected,
     stable_for: Duration,
     deadline: Deadline,
-) -> anyhow::Result<(Look, u32)> {
+) -> anyhow::Result<Waited> {
     let program_limit = Duration::from_secs(10);
     let (mut last, mut looks, mut good_since) = (None, 0, None);
     let waited = deadline.wait(node, "the cluster to be as it should be", Duration::from_millis(500), || {
@@ -141,7 +175,10 @@ pub fn wait_until_good(
         Ok(if is_over { Progress::Done(()) } else { Progress::Pending(String::new()) })
     });
     match last {
-        Some(look) => Ok((look, looks)),
+        Some(look) => {
+            let is_unproven = waited.is_err() && look.is_good();
+            Ok(Waited { look, looks, is_unproven })
+        }
         // Only when the wait itself failed before the first look.
         None => waited.and_then(|()| anyhow::bail!("the cluster was never looked at: please report it")),
     }

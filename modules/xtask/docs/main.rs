@@ -6,6 +6,7 @@ use std::fmt::Write;
 
 use ansible_module::Spec;
 use anyhow::Result;
+use pve::link_probe::compare;
 use pve::verdict::Severity;
 use pve::{preflight, validate};
 
@@ -26,24 +27,36 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+fn weight(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+        Severity::Info => "info",
+    }
+}
+
 fn checks_of(module: &str) -> Vec<Row> {
     match module {
         "pve_preflight" => preflight::CHECKS
             .iter()
             .map(|check| Row {
                 id: check.id,
-                weight: match (check.is_guard, check.severity) {
-                    (true, _) => "error, guards data",
-                    (false, Severity::Error) => "error",
-                    (false, Severity::Warning) => "warning",
-                    (false, Severity::Info) => "info",
-                },
+                weight: if check.is_guard { "error, guards data" } else { weight(check.severity) },
                 doc: check.doc,
             })
             .collect(),
         "pve_cluster_validate" => {
-            validate::CHECKS.iter().map(|(id, doc)| Row { id, weight: "error", doc }).collect()
+            let row = |(id, severity, doc): &(&'static str, Severity, &'static str)| Row {
+                id,
+                weight: weight(*severity),
+                doc,
+            };
+            validate::CHECKS.iter().map(row).collect()
         }
+        "pve_link_probe" => compare::CHECKS
+            .iter()
+            .map(|check| Row { id: check.id, weight: weight(check.severity), doc: check.doc })
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -62,7 +75,7 @@ fn page() -> String {
                     Every check has a stable id, a severity, what was found, and a hint. One that could not be made \
                     counts as failed and says so. Those that guard data can be neither ignored nor skipped.\n"
         .to_owned();
-    for module in ["pve_preflight", "pve_cluster_validate"] {
+    for module in ["pve_preflight", "pve_link_probe", "pve_cluster_validate"] {
         let _ = write!(page, "\n## {module}\n\n| check | severity | makes sure that |\n|---|---|---|\n");
         for row in checks_of(module) {
             let doc = plain(row.doc);

@@ -6,7 +6,7 @@ mod spec;
 use std::time::Duration;
 
 use ansible_module::{Failure, Invocation, Module, Outcome};
-use pve::validate::{self, Expected, Look};
+use pve::validate::{self, Expected, Look, Waited};
 use pve::verdict::{Status, fatal_lines, warning_lines};
 use pve::{Deadline, Node};
 
@@ -24,13 +24,13 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let stable_for = Duration::from_secs(args.stable_for);
     let timeout = args.timeout;
     let expected = Expected { is_read_only: call.check_mode, ..args.into() };
-    let (look, looks) = steps.attempt(node, "look until all is good", || {
+    let Waited { look, looks, is_unproven } = steps.attempt(node, "look until all is good", || {
         validate::wait_until_good(node, &expected, stable_for, deadline)
     })?;
 
     let fatal = fatal_lines(&look.checks);
     let warnings = warning_lines(&look.checks);
-    if fatal.is_empty() {
+    if fatal.is_empty() && !is_unproven {
         let outcome = Outcome::unchanged(sentence(&look))
             .with("view", &look.view)
             .with("checks", &look.checks)
@@ -40,17 +40,20 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
             .with("steps", steps.done());
         return Ok(warnings.into_iter().fold(outcome, Outcome::warn));
     }
-    let msg = format!(
-        "cluster {:?} is not as it should be, seen from {:?} after {looks} looks in {:.0} of {timeout} s: {} of {} \
+    let (cluster, own, elapsed) = (&expected.cluster_name, &look.facts.node, steps.elapsed(node));
+    let unproven = format!(
+        "cluster {cluster:?} was not as it should be for {} s on end within {timeout} s, seen from {own:?}: it is now, after \
+         {looks} looks; see what comes and goes (journalctl -u corosync), or wait for longer",
+        stable_for.as_secs()
+    );
+    let failed = format!(
+        "cluster {cluster:?} is not as it should be, seen from {own:?} after {looks} looks in {elapsed:.0} of {timeout} s: {} of {} \
          checks failed\n{}",
-        expected.cluster_name,
-        look.facts.node,
-        steps.elapsed(node),
         fatal.len(),
         look.checks.len(),
         fatal.join("\n")
     );
-    let failure = Failure::new(msg)
+    let failure = Failure::new(if is_unproven { unproven } else { failed })
         .with("view", &look.view)
         .with("checks", &look.checks)
         .with("looks", looks)

@@ -90,7 +90,8 @@ const OPTIONS: &[Opt] = &[
            C(null), which a node that is no member returns, counts as no view of it."],
     )
     .elements(Kind::Raw),
-    Opt::new("stable_for", Kind::Int, &["Seconds for which all checks must go on passing."]).default("0"),
+    Opt::new("stable_for", Kind::Int, &["Seconds for which all checks must go on passing, within O(timeout). Where they pass at the end and not for so \
+               long, that is a failure too."]).default("0"),
     timeout("60", &["Seconds after which it gives up. It looks twice a second."]),
 ];
 

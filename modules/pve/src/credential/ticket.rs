@@ -37,11 +37,13 @@ pub fn mint(node: &Node) -> anyhow::Result<Ticket> {
     Ok(Ticket { text: SecretString::from(text.as_str()), id })
 }
 
-/// Whether root's login of this cluster asks for a second factor: one of root's own (/etc/pve/priv/tfa.cfg), or one that
-/// its realm wants of everybody (`tfa` in /etc/pve/domains.cfg).
-pub fn has_second_factor(node: &Node) -> anyhow::Result<bool> {
+/// What root's login of this cluster asks for beside the password: what root has (/etc/pve/priv/tfa.cfg), and what its
+/// realm wants of everybody (`tfa` in /etc/pve/domains.cfg).
+pub fn second_factors(node: &Node) -> anyhow::Result<Vec<String>> {
+    let mut factors = own_factors(node)?;
     let realms = node.read("/etc/pve/domains.cfg")?.unwrap_or_default();
-    Ok(is_wanted_by_pam(&realms) || has_own_factor(node)?)
+    factors.extend(is_wanted_by_pam(&realms).then(|| "realm pam".to_owned()));
+    Ok(factors)
 }
 
 /// The sections of PVE's files begin with `type: name`, and have one option on each indented line.
@@ -56,17 +58,16 @@ fn is_wanted_by_pam(realms: &str) -> bool {
     })
 }
 
-fn has_own_factor(node: &Node) -> anyhow::Result<bool> {
+fn own_factors(node: &Node) -> anyhow::Result<Vec<String>> {
     let text = node.read("/etc/pve/priv/tfa.cfg")?.unwrap_or_default();
     if text.trim().is_empty() {
-        return Ok(false);
+        return Ok(Vec::new());
     }
     let config: serde_json::Value =
         serde_json::from_str(&text).context("cannot read \"/etc/pve/priv/tfa.cfg\"")?;
-    let factors = config["users"]["root@pam"].as_object();
-    Ok(factors.is_some_and(|kinds| {
-        kinds.values().any(|of_kind| of_kind.as_array().is_none_or(|list| !list.is_empty()))
-    }))
+    let kinds = config["users"]["root@pam"].as_object().into_iter().flatten();
+    let used = kinds.filter(|(_, of_kind)| of_kind.as_array().is_none_or(|list| !list.is_empty()));
+    Ok(used.map(|(kind, _)| kind.clone()).collect())
 }
 
 #[cfg(test)]

@@ -28,25 +28,67 @@ pub struct Comparison {
 /// Looks at a mesh in one way.
 type Look = fn(&Mesh) -> Finding;
 
-/// By the names under which they are ignored.
-const CHECKS: [(&str, Severity, Look); 6] = [
-    ("links-pass", Severity::Error, findings::links_pass),
-    ("link-answers", Severity::Warning, findings::link_answers),
-    ("link-latency", Severity::Error, findings::link_latency),
-    ("link-jitter", Severity::Warning, findings::link_jitter),
-    ("link-loss", Severity::Error, findings::link_loss),
-    ("path-mtu", Severity::Error, findings::path_mtu),
+/// A way in which links can be bad.
+pub struct Check {
+    /// The name under which it is ignored.
+    pub id: &'static str,
+    /// How bad it is where it is at its worst.
+    pub severity: Severity,
+    /// What it makes sure of, in one sentence.
+    pub doc: &'static str,
+    look: Look,
+}
+
+/// All of them.
+pub const CHECKS: [Check; 6] = [
+    Check {
+        id: "links-pass",
+        severity: Severity::Error,
+        doc: "What each node sends arrives at corosync's port of every other, on every link; where a running corosync has \
+              that port, a blocked one beside it is a warning.",
+        look: findings::links_pass,
+    },
+    Check {
+        id: "link-answers",
+        severity: Severity::Warning,
+        doc: "Who is heard gets its answers.",
+        look: findings::link_answers,
+    },
+    Check {
+        id: "link-latency",
+        severity: Severity::Error,
+        doc: "The shortest round trip of each pair of nodes is below O(latency_limit); a median of 5 ms and more is a warning.",
+        look: findings::link_latency,
+    },
+    Check {
+        id: "link-jitter",
+        severity: Severity::Warning,
+        doc: "Round trips of a pair differ by less than 5 ms from one to the next.",
+        look: findings::link_jitter,
+    },
+    Check {
+        id: "link-loss",
+        severity: Severity::Error,
+        doc: "Less than O(loss_limit) percent of what is sent is lost, in each direction; any loss is a warning.",
+        look: findings::link_loss,
+    },
+    Check {
+        id: "path-mtu",
+        severity: Severity::Error,
+        doc: "Packets as long as the interfaces send pass.",
+        look: findings::path_mtu,
+    },
 ];
 
 /// Compares; a name in `ignore` that no check has would hide nothing, so it is an error.
 pub fn compare(mesh: &Mesh, ignore: &[String]) -> anyhow::Result<Comparison> {
-    if let Some(unknown) = ignore.iter().find(|name| !CHECKS.iter().any(|(id, ..)| id == name)) {
-        let ids = CHECKS.map(|(id, ..)| id).join(", ");
+    if let Some(unknown) = ignore.iter().find(|name| !CHECKS.iter().any(|check| check.id == *name)) {
+        let ids = CHECKS.map(|check| check.id).join(", ");
         anyhow::bail!("there is no check {unknown:?} of links to ignore: there are {ids}");
     }
     anyhow::ensure!(!mesh.rows.is_empty(), "there is no row to compare: run state=probed on the nodes first");
     let mut checks = Vec::new();
-    for (id, severity, look) in CHECKS {
+    for Check { id, severity, look, .. } in CHECKS {
         let mut check = CheckReport::new(id, severity, Ok(look(mesh)));
         if check.is_unmet() && ignore.iter().any(|name| name == id) {
             check.status = Status::Ignored;

@@ -2,6 +2,7 @@
 //! device, replication, high availability, second factors, versions.
 
 use super::{Context, Purpose};
+use crate::credential::ticket;
 use crate::gather::AUTHKEY;
 use crate::node_certificate;
 use crate::verdict::Finding;
@@ -93,14 +94,7 @@ pub(super) fn root_without_second_factor(context: &Context<'_>) -> anyhow::Resul
     if context.purpose == Purpose::Join {
         return Finding::skipped("asked of those who let others in");
     }
-    let text = context.node.read("/etc/pve/priv/tfa.cfg")?.unwrap_or_default();
-    let users: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-    let of_root = &users["users"]["root@pam"];
-    let kinds = ["totp", "u2f", "webauthn", "yubico"];
-    let used: Vec<&str> = kinds
-        .into_iter()
-        .filter(|kind| of_root[*kind].as_array().is_some_and(|all| !all.is_empty()))
-        .collect();
+    let used = ticket::second_factors(context.node)?;
     if used.is_empty() {
         return Finding::passed("root@pam has no second factor");
     }

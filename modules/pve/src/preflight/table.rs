@@ -77,8 +77,8 @@ pub static CHECKS: &[Check] = &[
     warning("time-source-reachable", "chrony follows a source that answers.", clock::time_source_reachable),
     error(
         "clock-agrees",
-        "The clock is less than 300 seconds, the grace of tickets, from those of other nodes' APIs; 1 second and more \
-         is a warning.",
+        "The clock is less than 300 seconds, the grace of tickets, from those of other nodes' APIs; what is certainly \
+         1 second and more is a warning (their dates have whole seconds).",
         clock::clock_agrees,
     ),
     error(

@@ -33,13 +33,16 @@ pub(super) fn run(
     expected: &Expected,
     timeout: Duration,
 ) -> Vec<CheckReport> {
-    let error = |id: &str, found| CheckReport::new(id, Severity::Error, found);
+    let report = |id: &str, found| {
+        let known = super::CHECKS.iter().find(|(known, ..)| *known == id);
+        CheckReport::new(id, known.map_or(Severity::Error, |(_, severity, _)| *severity), found)
+    };
     let wanted = &expected.cluster_name;
     let cluster = match &facts.cluster {
         Some(cluster) if cluster.name == *wanted => cluster,
         Some(other) => {
             let finding = format!("the node is in cluster {:?}, not in {wanted:?}", other.name);
-            return vec![error(
+            return vec![report(
                 "in-cluster",
                 Finding::failed(finding, "correct cluster_name or the inventory"),
             )];
@@ -48,11 +51,11 @@ pub(super) fn run(
             let finding = format!("the node's cluster can't be told: {}", facts.problems.join("; "));
             let hint =
                 "mend what can't be read; corosync.conf is also in /etc/corosync, as corosync last took it";
-            return vec![error("in-cluster", Finding::failed(finding, hint))];
+            return vec![report("in-cluster", Finding::failed(finding, hint))];
         }
         None => {
             let finding = format!("the node is in no cluster, expected is {wanted:?}");
-            return vec![error("in-cluster", Finding::failed(finding, "let it join with pve_cluster_join"))];
+            return vec![report("in-cluster", Finding::failed(finding, "let it join with pve_cluster_join"))];
         }
     };
     let subject = Subject { node, facts, cluster, expected, timeout };
@@ -61,22 +64,22 @@ pub(super) fn run(
         None => views_agree(view, expected),
     };
     vec![
-        error("in-cluster", Finding::passed(format!("{wanted:?}"))),
-        error("quorate", quorate(&subject)),
-        error("qdevice-votes", qdevice_votes(&subject)),
-        error("members-complete", members_complete(&subject)),
-        error("config-current", config_current(&subject)),
-        error("links-connected", links_connected(&subject)),
-        error("pmxcfs-writable", pmxcfs_writable(&subject)),
-        error("certificates", certificates(&subject, view)),
-        error("services-enabled", services_enabled(&subject)),
-        error("no-remnants", no_remnants(&subject)),
-        CheckReport::new("no-former-members", Severity::Warning, former::no_former_members(&subject)),
-        error("time-synchronised", time_synchronised(&subject)),
-        error("clocks-agree", clocks_agree(&subject)),
-        error("replicated", replicated(&subject)),
-        error("views-complete", views_complete(&subject)),
-        error("views-agree", agreement),
+        report("in-cluster", Finding::passed(format!("{wanted:?}"))),
+        report("quorate", quorate(&subject)),
+        report("qdevice-votes", qdevice_votes(&subject)),
+        report("members-complete", members_complete(&subject)),
+        report("config-current", config_current(&subject)),
+        report("links-connected", links_connected(&subject)),
+        report("pmxcfs-writable", pmxcfs_writable(&subject)),
+        report("certificates", certificates(&subject, view)),
+        report("services-enabled", services_enabled(&subject)),
+        report("no-remnants", no_remnants(&subject)),
+        report("no-former-members", former::no_former_members(&subject)),
+        report("time-synchronised", time_synchronised(&subject)),
+        report("clocks-agree", clocks_agree(&subject)),
+        report("replicated", replicated(&subject)),
+        report("views-complete", views_complete(&subject)),
+        report("views-agree", agreement),
     ]
 }
 

@@ -38,8 +38,12 @@ fn expected(names: &[&str]) -> Expected {
 const ALL: [&str; 3] = ["pve1", "pve2", "pve3"];
 
 fn fatal(fake: &Fake, expected: &Expected) -> BTreeMap<String, String> {
+    unmet(fake, expected, CheckReport::is_fatal)
+}
+
+fn unmet(fake: &Fake, expected: &Expected, is_told: fn(&CheckReport) -> bool) -> BTreeMap<String, String> {
     let look = look(&fake.node(), expected, Duration::from_secs(1));
-    look.checks.into_iter().filter(CheckReport::is_fatal).map(|check| (check.id, check.finding)).collect()
+    look.checks.into_iter().filter(is_told).map(|check| (check.id, check.finding)).collect()
 }
 
 fn fails(spoil: impl FnOnce(&Fake, &mut Expected), id: &str, finding: &str) {
@@ -58,7 +62,12 @@ fn a_healthy_cluster_passes_and_gives_a_view() {
     assert_eq!((view.members, view.config_version), (ALL.map(str::to_owned).to_vec(), 3));
     assert_eq!(view.rings["pve2"][&0], "10.88.0.12");
     assert_eq!(look.checks.len(), CHECKS.len());
-    assert!(look.checks.iter().zip(CHECKS).all(|(check, (id, _))| check.id == *id));
+    assert!(
+        look.checks
+            .iter()
+            .zip(CHECKS)
+            .all(|(check, (id, severity, _))| { check.id == *id && check.severity == *severity })
+    );
 }
 
 #[test]
@@ -140,7 +149,8 @@ fn a_node_of_another_cluster_or_of_none_is_told_at_once() {
     assert_eq!(fatal(&fake, &other)["in-cluster"], "the node is in cluster \"oracle\", not in \"prod\"");
     let alone = Fake::standalone("pve9", "10.88.0.19");
     let deadline = Deadline::after(&alone.node(), Duration::from_secs(60));
-    let (look, looks) = wait_until_good(&alone.node(), &expected(&ALL), Duration::ZERO, deadline).unwrap();
+    let Waited { look, looks, .. } =
+        wait_until_good(&alone.node(), &expected(&ALL), Duration::ZERO, deadline).unwrap();
     assert_eq!((look.is_good(), looks, look.checks.len()), (false, 1, 1));
 }
 
@@ -193,11 +203,14 @@ fn waiting_ends_when_it_is_good_and_stays_so() {
         let deadline = Deadline::after(&node, Duration::from_secs(30));
         wait_until_good(&node, &expected(&ALL), Duration::from_secs(stable), deadline).unwrap()
     };
-    let (look, looks) = wait(0);
+    let Waited { look, looks, .. } = wait(0);
     assert!(look.is_good() && looks > 5, "{looks} looks");
     let before = node.monotonic();
-    assert!(wait(3).0.is_good());
+    let stable = wait(3);
+    assert!(stable.look.is_good() && !stable.is_unproven);
     assert!(node.monotonic() - before >= Duration::from_secs(3));
+    let unproven = wait(31);
+    assert!(unproven.look.is_good() && unproven.is_unproven);
 }
 
 #[test]
@@ -206,7 +219,7 @@ fn a_deadline_ends_with_what_was_seen_last() {
     fake.machine().cut.insert((0, 2));
     let node = fake.node();
     let deadline = Deadline::after(&node, Duration::from_secs(5));
-    let (look, _) = wait_until_good(&node, &expected(&ALL), Duration::ZERO, deadline).unwrap();
+    let Waited { look, .. } = wait_until_good(&node, &expected(&ALL), Duration::ZERO, deadline).unwrap();
     assert!(!look.is_good());
     assert!(node.monotonic() < Duration::from_secs(9));
 }

@@ -49,7 +49,8 @@ pub fn check_mode(scene: &Scene<'_>) -> Result<()> {
     same("files of ours", &left_before, &left_after)?;
     let ring0 = format!("ring0_addr: {}", nodes[1].address(LINKS[0]));
     let ring1 = format!("ring1_addr: {}", nodes[2].address(LINKS[1]));
-    for word in ["create", "join", "config_version", &ring0, &ring1] {
+    let waves = ["wave 1: ", "wave 2: ", "of 3 votes, quorum 2, survives 1 failure"];
+    for word in [["create", "join", "config_version", &ring0, &ring1].as_slice(), &waves].concat() {
         ensure!(run.output.contains(word), "the check run does not show {word:?}");
     }
     let would = |task: &str| run.changed.iter().filter(|line| line.ends_with(task)).count();

@@ -6,9 +6,11 @@ use anyhow::{Context, Result, ensure};
 use super::scene::{Scene, same};
 use crate::lab::Node;
 
-/// Writes down votes and quorum several times a second until the flag is gone: nodes, expected votes, quorate.
+/// Writes down votes and quorum several times a second until the flag is gone: nodes, expected votes, quorate. A corosync
+/// that does not answer has no quorum.
 const WATCH: &str = "while [ -e /run/watching ]; do corosync-quorumtool -s 2>/dev/null | awk '/^Nodes:/ {n = $2} \
-                     /^Quorate:/ {q = $2} /^Expected votes:/ {print n, $3, q}' >>/run/seen; sleep 0.2; done";
+                     /^Quorate:/ {q = $2} /^Expected votes:/ {print n, $3, q; told = 1} END {if (!told) print 0, 0, \"down\"}' \
+                     >>/run/seen; sleep 0.2; done";
 
 /// A sample of the watch.
 #[derive(Debug, PartialEq, Eq)]
@@ -94,6 +96,7 @@ mod tests {
         assert!(losses(&samples("1 1 Yes\n1 2 No\n2 2 Yes\n2 3 Yes\n3 3 Yes")).is_empty());
         assert!(losses(&samples("1 5 No\n3 5 Yes")).is_empty());
         assert_eq!(losses(&samples("3 3 Yes\n3 6 No\n6 6 Yes")).len(), 1);
+        assert_eq!(losses(&samples("0 0 down\n3 3 Yes\n0 0 down\n3 3 Yes")).len(), 1);
         assert!(read("Quorate: Yes").is_err());
     }
 }

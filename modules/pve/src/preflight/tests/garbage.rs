@@ -142,7 +142,7 @@ fn look(fake: &Fake, wanted: &Wanted) {
     let expected = Expected { cluster_name: "prod".to_owned(), is_read_only: true, ..Expected::default() };
     validate::look(&node, &expected, TIMEOUT);
     drop((issue::list(&node), issue::faults(&node), registry::standing(&node, "0123456789ab")));
-    drop((password::listed(&node), password::faults(&node), ticket::has_second_factor(&node)));
+    drop((password::listed(&node), password::faults(&node), ticket::second_factors(&node)));
     drop((Journal::all(&node), audit::trail::read(&node), sshd::settings(&node)));
 }
 

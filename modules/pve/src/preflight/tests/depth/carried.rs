@@ -73,6 +73,12 @@ fn what_a_member_or_a_joiner_carries_along() {
         |fake: &Fake| fake.write("/etc/pve/priv/tfa.cfg", r#"{"users":{"root@pam":{"totp":[{"id":"x"}]}}}"#);
     let finding = "root@pam has a second factor (totp), which method api can't give";
     assert_eq!(id_of(&second, "root-without-second-factor"), finding);
+    let of_realm = |fake: &Fake| fake.write("/etc/pve/domains.cfg", "pam: pam\n\ttfa type=oath\n");
+    let finding = "root@pam has a second factor (realm pam), which method api can't give";
+    assert_eq!(id_of(&of_realm, "root-without-second-factor"), finding);
+    let damaged = |fake: &Fake| fake.write("/etc/pve/priv/tfa.cfg", "{");
+    let finding = id_of(&damaged, "root-without-second-factor");
+    assert!(finding.contains("cannot read \"/etc/pve/priv/tfa.cfg\""), "{finding}");
 
     let resources =
         |fake: &Fake, _: &mut Wanted| fake.write("/etc/pve/ha/resources.cfg", "vm: 100\n\tstate started\n");
