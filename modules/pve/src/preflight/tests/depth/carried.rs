@@ -77,8 +77,9 @@ fn what_a_member_or_a_joiner_carries_along() {
     let finding = "root@pam has a second factor (realm pam), which method api can't give";
     assert_eq!(id_of(&of_realm, "root-without-second-factor"), finding);
     let damaged = |fake: &Fake| fake.write("/etc/pve/priv/tfa.cfg", "{");
-    let finding = id_of(&damaged, "root-without-second-factor");
-    assert!(finding.contains("cannot read \"/etc/pve/priv/tfa.cfg\""), "{finding}");
+    let report = &member(&damaged)["root-without-second-factor"];
+    assert_eq!(report.status, Status::CouldNotCheck);
+    assert!(report.finding.contains("cannot read \"/etc/pve/priv/tfa.cfg\""), "{}", report.finding);
 
     let resources =
         |fake: &Fake, _: &mut Wanted| fake.write("/etc/pve/ha/resources.cfg", "vm: 100\n\tstate started\n");
