@@ -176,7 +176,10 @@ fn race(
     }
     let won = answers.lines().filter(|line| line.contains("\"ok\":true")).count();
     same("winners of twenty", &1, &won).with_context(|| answers.clone())?;
-    let listed = scene.sh(member, "sed -n 's/ *name: \\([rt][a-z0-9]*\\)$/\\1/p' /etc/pve/corosync.conf")?;
+    // The winner was answered by one of the two; what it wrote reaches the other one's pmxcfs a moment later.
+    let list = "sed -n 's/ *name: \\([rt][a-z0-9]*\\)$/\\1/p' /etc/pve/corosync.conf";
+    let wait = format!("timeout 20 sh -c \"until {list} | grep -q .; do sleep 0.2; done\"; {list}");
+    let listed = scene.sh(member, &wait)?;
     same("nodes that were admitted", &1, &listed.lines().count()).with_context(|| listed.clone())?;
     let forget = format!(
         "pvecm delnode {} && timeout 30 sh -c 'until corosync-quorumtool -s | grep -q \"Expected votes: *2\"; do sleep 0.2; done'",
