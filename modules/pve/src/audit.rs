@@ -100,7 +100,9 @@ fn connection_of_parents(node: &Node) -> Option<String> {
 
 /// What is said of an entry that could not be appended when what it tells of had been done.
 pub fn not_audited(error: &anyhow::Error) -> String {
-    format!("not audited, but for the line that \"journalctl -t sddc-pve\" shows: {error:#}")
+    format!(
+        "not audited, but for the line that \"journalctl -t sddc-pve\" shows: {error:#}; see that {LOG} can be written"
+    )
 }
 
 /// Appends an entry to the file and to the journal. A journal that can't be written is no failure: the file

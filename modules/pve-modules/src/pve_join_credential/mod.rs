@@ -76,8 +76,7 @@ fn take_back_left_over(node: &Node, args: &Args, steps: &mut Steps) -> bool {
     let mut is_any = false;
     let all = issue::take_back_left_over(node, |token| {
         is_any = true;
-        let kind = if token.for_pvecm { Kind::SshKey } else { Kind::Token };
-        let about = Args { kind, node: token.node, ..args.clone() };
+        let about = Args { kind: token.kind(), node: token.node, ..args.clone() };
         record_done(node, &about, steps, "revoke_token", std::slice::from_ref(&token.id));
         steps.warn(format!(
             "token {}, of which the issue was cut off, was taken back: nobody had got it",

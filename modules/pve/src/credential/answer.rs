@@ -8,7 +8,7 @@ use anyhow::{Context, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::registry::{self, Registered, Standing};
-use super::{Kind, is_same_secret, seconds};
+use super::{is_same_secret, seconds};
 use crate::admission::{self, Decision, Newcomer};
 use crate::audit::{self, Entry, Origin};
 use crate::gather::gather;
@@ -295,8 +295,7 @@ pub(super) fn admit(
     let recorded = match spender {
         Some((token, key)) if is_first => {
             registry::spend(node, &token.id, &name, key)?;
-            let word = if token.for_pvecm { Kind::SshKey } else { Kind::Token };
-            record(node, cluster_name, "spend_token", word.word(), Some(token.id.clone()), &name)
+            record(node, cluster_name, "spend_token", token.kind().word(), Some(token.id.clone()), &name)
         }
         None if is_first => record(node, cluster_name, "admit_by_sudo", "ssh", None, &name),
         _ => Ok(()),

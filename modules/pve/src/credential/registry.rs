@@ -9,7 +9,7 @@ use std::io;
 use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::{is_same_secret, seconds, token};
+use super::{Kind, is_same_secret, seconds, token};
 use crate::Node;
 use crate::node::FileMode;
 
@@ -40,6 +40,13 @@ pub struct Registered {
     pub for_pvecm: bool,
     /// Who issued it goes on where the member that admits can't write its audit trail.
     pub is_audit_optional: bool,
+}
+
+impl Registered {
+    /// What it is called in options and records.
+    pub fn kind(&self) -> Kind {
+        if self.for_pvecm { Kind::SshKey } else { Kind::Token }
+    }
 }
 
 /// Who spent a token.

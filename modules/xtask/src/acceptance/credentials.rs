@@ -16,7 +16,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// Whatever of a credential could be left on a node.
 /// Not looked for is the claim of a controller that was killed: it is over at the second that it names.
 const LEFT: &str = "grep -l 'sddc-pve-token-' /etc/pve/priv/authorized_keys; \
-    find /etc/pve/priv/sddc-pve /var/lib/sddc-pve/token-key.json /run/sddc-pve -type f ! -name '*.lock' ! -name claim \
+    find /etc/pve/priv/sddc-pve /var/lib/sddc-pve/token-key.json /var/lib/sddc-pve/asker-key.json \
+    /var/lib/sddc-pve/issuing /run/sddc-pve -type f ! -name '*.lock' ! -name claim \
     2>/dev/null; true";
 /// Root has a second factor, and no password that could be given.
 const HARDENED: &str = "passwd -q -l root; mkdir -p /etc/pve/priv; \

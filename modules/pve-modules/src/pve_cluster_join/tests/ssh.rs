@@ -60,6 +60,7 @@ fn the_dedicated_user_has_a_node_admitted_and_nothing_stays() {
     let left = joiner.node().list("/run/sddc-pve").unwrap();
     assert!(!left.iter().any(|name| name.contains("key") || name.contains("hosts")), "{left:?}");
     assert!(joiner.path(KEY).exists());
+    assert!(!joiner.path("/var/lib/sddc-pve/asker-key.json").exists());
 }
 
 #[test]
