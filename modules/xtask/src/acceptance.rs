@@ -98,9 +98,9 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "waves",
-        what: "five nodes in waves cost quorum at the second only, a wave that fails is taken back",
+        what: "nine nodes in waves cost quorum at the second only, a wave that fails is taken back",
         is_long: true,
-        run: waves::five,
+        run: waves::nine,
     },
     Scenario {
         name: "links-by-network",

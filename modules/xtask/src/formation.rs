@@ -13,11 +13,13 @@ use crate::command::Cmd;
 use crate::demo::playbook;
 use crate::lab::{Lab, Node};
 use crate::project::Project;
-use crate::{oracle, stage, venv};
+use crate::{oracle, quorum_watch, stage, venv};
 
 const USAGE: &str = "usage: cargo xtask formation [--nodes N,N…] [--write]";
 const SIZES: [u8; 5] = [3, 5, 9, 17, 33];
 const LINKS: u8 = 2;
+/// Seldom enough to cost next to nothing on a machine that carries many nodes.
+const WATCH: Duration = Duration::from_secs(1);
 const FILE: &str = "BENCHMARKS.md";
 const MARKS: [&str; 2] = ["<!-- formation:begin -->\n", "<!-- formation:end -->\n"];
 /// What the document says around the table, where there is none yet.
@@ -98,12 +100,15 @@ fn form(project: &Project, count: u8, vars: &serde_json::Value) -> Result<(Durat
         .arg(&prepare)
         .dir(project.root())
         .run()?;
+    quorum_watch::start(&lab, &nodes, WATCH)?;
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("?").to_owned();
     let start = Instant::now();
     playbook(project, "site.yml", &["--forks", &forks, "-e", &format!("@{}", given.display())]).run()?;
     let elapsed = start.elapsed();
     oracle::await_healthy(&lab, &nodes, LINKS, Duration::from_secs(60))?;
+    let samples = quorum_watch::proven(&lab, &nodes)?;
+    eprintln!("== {count} nodes: {samples} samples of corosync-quorumtool, none tells of a lost quorum");
     Ok((elapsed, load))
 }
 

@@ -16,6 +16,7 @@ mod manual;
 mod measure;
 mod oracle;
 mod project;
+mod quorum_watch;
 mod soak;
 mod stage;
 mod strike;

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::Scenario;
 use super::rivals::{Rival, at_once, inventory, one_cluster, settles};
 use super::scene::{Scene, same};
-use super::waves::{proven, watch};
 use crate::lab::{LINKS, Node};
+use crate::quorum_watch::{OFTEN, proven, start};
 
 /// What two controllers at once may do.
 pub const SCENARIOS: &[Scenario] = &[
@@ -40,14 +40,14 @@ const OFFSETS: [f64; 4] = [0.0, 0.5, 2.0, 5.0];
 fn sites(scene: &Scene<'_>) -> Result<()> {
     for offset in OFFSETS {
         let nodes = scene.fresh(3)?;
-        watch(scene, &nodes)?;
+        start(&scene.lab, &nodes, OFTEN)?;
         let (first, second) = (format!("first-{offset}"), format!("second-{offset}"));
         let runs =
             at_once(scene, &[Rival::new(&first, "site.yml"), Rival::new(&second, "site.yml").after(offset)])?;
         ensure!(runs.iter().any(|run| run.is_success), "neither controller ended well");
         one_cluster(scene, &nodes)?;
         settles(scene, &format!("{offset}"), &nodes)?;
-        proven(scene, &nodes)?;
+        proven(&scene.lab, &nodes)?;
         let created =
             runs.iter().flat_map(|run| &run.changed).filter(|line| line.ends_with("Create the cluster"));
         ensure!(created.count() >= 1, "nobody created the cluster");
@@ -61,7 +61,7 @@ fn creators(scene: &Scene<'_>) -> Result<()> {
         let nodes = scene.fresh(4)?;
         let turned: Vec<Node> = nodes[2..].iter().chain(&nodes[..2]).copied().collect();
         let other = inventory(scene, "turned", &turned)?;
-        watch(scene, &nodes)?;
+        start(&scene.lab, &nodes, OFTEN)?;
         let (first, second) = (format!("first-{offset}"), format!("second-{offset}"));
         let runs = at_once(
             scene,
@@ -70,7 +70,7 @@ fn creators(scene: &Scene<'_>) -> Result<()> {
         one_cluster(scene, &nodes)?;
         ensure!(runs.iter().any(|run| run.is_success), "neither controller ended well");
         settles(scene, &format!("{offset}"), &nodes)?;
-        proven(scene, &nodes)?;
+        proven(&scene.lab, &nodes)?;
     }
     Ok(())
 }
@@ -125,7 +125,7 @@ fn joined_and_removed(scene: &Scene<'_>) -> Result<()> {
         let three = inventory(scene, "three", &nodes[..3])?;
         let formed = scene.play("site.yml", "form").inventory(three);
         formed.succeed()?;
-        watch(scene, &nodes)?;
+        start(&scene.lab, &nodes, OFTEN)?;
         let label = format!("{join}-{removal}");
         let (first, second) = (format!("join-{label}"), format!("remove-{label}"));
         at_once(
@@ -136,7 +136,7 @@ fn joined_and_removed(scene: &Scene<'_>) -> Result<()> {
             ],
         )?;
         one_cluster(scene, &nodes)?;
-        proven(scene, &nodes[..2])?;
+        proven(&scene.lab, &nodes[..2])?;
         settles(scene, &format!("removed-{label}"), &nodes)?;
     }
     Ok(())

@@ -3,16 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::scene::{Scene, same};
 use crate::lab::{LINKS, Node};
-
-/// Notes whether a node is quorate, several times a second, until its flag is gone.
-const WATCH: &str =
-    "while [ -e /run/watching ]; do corosync-quorumtool -s | grep Quorate: >>/run/seen; sleep 0.3; done";
-const WATCHING: &str = "/run/watching";
-const SEEN: &str = "/run/seen";
+use crate::quorum_watch;
 
 /// Fresh nodes become one cluster; the second run changes nothing.
 pub fn fresh(scene: &Scene<'_>) -> Result<()> {
@@ -76,16 +71,11 @@ pub fn fourth(scene: &Scene<'_>) -> Result<()> {
     scene.still(&before)?;
     let joins = foretold.changed.iter().filter(|line| line.ends_with("Join the cluster")).count();
     same("joins foretold", &1, &joins)?;
-    for node in &members {
-        scene.sh(*node, &format!("touch {WATCHING}; setsid sh -c '{WATCH}' </dev/null >/dev/null 2>&1 &"))?;
-    }
+    quorum_watch::start(&scene.lab, &members, quorum_watch::OFTEN)?;
     let run = scene.site("fourth", &[])?;
     scene.healthy(&all)?;
     same("config_version", &(version + 1), &scene.config_version(members[0])?)?;
-    for node in &members {
-        let seen = scene.sh(*node, &format!("rm {WATCHING}; sort {SEEN} | uniq -c; rm {SEEN}"))?;
-        ensure!(seen.contains("Yes") && !seen.contains("No"), "quorum of {node} while pve4 joined:\n{seen}");
-    }
+    quorum_watch::proven(&scene.lab, &members).context("while pve4 joined")?;
     // Every node learns the new one's name and host keys, and lets its corosync in: node_prepare, not the cluster.
     let joining = |line: &&String| !line.starts_with("pve4:") && !line.contains("node_prepare");
     let strangers: Vec<&String> = run.changed.iter().filter(joining).collect();

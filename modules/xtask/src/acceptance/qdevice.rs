@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::form::await_members;
 use super::play::Run;
 use super::scene::{Scene, refused, same};
-use super::waves::{proven, watch};
 use crate::lab::{LINKS, Node};
+use crate::quorum_watch::{OFTEN, proven, start};
 
 const LIMIT: Duration = Duration::from_secs(180);
 const ABSENT: [&str; 2] = ["-e", "pve_qdevice_state=absent"];
@@ -59,11 +59,11 @@ pub fn all(scene: &Scene<'_>) -> Result<()> {
     ensure!(!foretold.changed.is_empty(), "the check run foretells nothing");
     scene.still(&before)?;
 
-    watch(scene, pair)?;
+    start(&scene.lab, pair, OFTEN)?;
     let version = scene.config_version(pair[0])?;
     let run = succeeded("qdevice.yml", "set-up", &[])?;
     println!("  set up in {:.1} s", run.elapsed.as_secs_f64());
-    proven(scene, pair)?;
+    proven(&scene.lab, pair)?;
     voting(scene, pair)?;
     certified(scene, pair, host)?;
     same("config_version", &(version + 1), &scene.config_version(pair[1])?)?;
@@ -81,10 +81,10 @@ pub fn all(scene: &Scene<'_>) -> Result<()> {
     refused(&run, &["quorum device", "pve_qdevice_state=absent"], LIMIT)?;
     same("config_version", &(version + 1), &scene.config_version(pair[0])?)?;
 
-    watch(scene, pair)?;
+    start(&scene.lab, pair, OFTEN)?;
     let run = succeeded("qdevice.yml", "remove", &ABSENT)?;
     println!("  removed in {:.1} s", run.elapsed.as_secs_f64());
-    proven(scene, pair)?;
+    proven(&scene.lab, pair)?;
     gone(scene, pair, host)?;
     let again = succeeded("qdevice.yml", "remove-again", &ABSENT)?;
     same("changes of the second removal", &Vec::<String>::new(), &again.changed)?;
@@ -98,13 +98,13 @@ pub fn all(scene: &Scene<'_>) -> Result<()> {
 
 /// The other goes on alone, the device can't be taken from it, and the node comes back.
 fn loss_of_a_node(scene: &Scene<'_>, pair: &[Node], play: &Plays<'_>) -> Result<()> {
-    watch(scene, &pair[..1])?;
+    start(&scene.lab, &pair[..1], OFTEN)?;
     scene.lab.kill(pair[1])?;
     await_members(scene, pair[0], 1)?;
     let text = awaited(scene, pair[0], |text| value(text, "Total votes:") == Some("2"))?;
     ensure!(value(&text, "Quorate:") == Some("Yes"), "{} is alone and not quorate: {text}", pair[0]);
     scene.sh(pair[0], "touch /etc/pve/written && rm /etc/pve/written")?;
-    proven(scene, &pair[..1])?;
+    proven(&scene.lab, &pair[..1])?;
     let run = play("qdevice.yml", "remove-alone", &[ABSENT[0], ABSENT[1]])?;
     refused(&run, &["[quorum-forecast]", pair[1].name().as_str()], LIMIT)?;
     scene.lab.start(pair[1])?;

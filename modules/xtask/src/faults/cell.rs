@@ -14,6 +14,7 @@ use super::record::{Cell, Outcome};
 use super::rows::{Operation, Row};
 use super::stage::{self, Group, PATIENCE};
 use crate::lab::{Lab, Node};
+use crate::quorum_watch;
 use crate::strike::{self, Struck};
 
 /// Seconds that the operation has under the fault.
@@ -103,7 +104,7 @@ impl Cast<'_> {
         }
         let bystanders: Vec<Node> = operation.bystanders().iter().map(|index| self.nodes[*index]).collect();
         let must_stay = !self.column.takes_quorum(operation);
-        proof::watch(lab, &bystanders)?;
+        quorum_watch::start(lab, &bystanders, Duration::from_millis(400))?;
 
         let (first, struck) = self.struck()?;
         let state = self.state(&struck.id)?;

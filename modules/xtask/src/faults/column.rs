@@ -117,11 +117,13 @@ impl Column {
     /// What must be there before the operation begins.
     pub fn prepare(self, lab: &Lab<'_>, nodes: &[Node], on: Node) -> Result<()> {
         match self {
+            // corosync has a /tmp of its own, and so a view of its own of what is mounted: that of its start.
             Self::DiskFull => {
                 let lines = format!(
-                    "set -e; systemctl stop pve-cluster; mkdir -p {SMALL}; mount -t tmpfs -o size=96m,mode=755 tmpfs {SMALL}; \
+                    "set -e; was=$(systemctl is-active corosync || true); systemctl stop pve-cluster corosync; mkdir -p {SMALL}; mount -t tmpfs -o size=96m,mode=755 tmpfs {SMALL}; \
                      for dir in {ON_SMALL}; do mkdir -p $dir {SMALL}$dir; chmod --reference=$dir {SMALL}$dir; \
-                     cp -a $dir/. {SMALL}$dir/; mount --bind {SMALL}$dir $dir; done; systemctl start pve-cluster; \
+                     cp -a $dir/. {SMALL}$dir/; mount --bind {SMALL}$dir $dir; done; \
+                     test $was != active || systemctl start corosync; systemctl start pve-cluster; \
                      timeout 30 sh -c 'until test -e /etc/pve/.members; do sleep 0.1; done'"
                 );
                 lab.succeed(on, &["sh", "-c", &lines]).map(drop)

@@ -5,14 +5,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail, ensure};
 
 use crate::lab::{Lab, Node};
-use crate::oracle;
+use crate::{oracle, quorum_watch};
 
 /// What must come true by itself has so long: the machine is busy.
 const SETTLING: Duration = Duration::from_secs(60);
 const LINKS: u8 = 2;
-/// Notes whether a node is quorate, again and again, until its flag is gone.
-const WATCH: &str = "touch /run/watching; : >/run/seen; setsid sh -c 'while [ -e /run/watching ]; do \
-    corosync-quorumtool -s | grep Quorate: >>/run/seen; sleep 0.4; done' </dev/null >/dev/null 2>&1 &";
 /// What may not be on a node on which everything has ended. PVE's own lock of a pvecm that was killed ends by itself.
 const ENDED: &str = "grep -l '\"state\":\"running\"' /var/lib/sddc-pve/operations/*.json 2>/dev/null; \
     ls -d /etc/pve/priv/lock/* 2>/dev/null | grep -v /file-; find /var/lib/sddc-pve/snapshots -mindepth 1 -maxdepth 1 2>/dev/null; \
@@ -146,17 +143,16 @@ pub fn is_in_copy(lab: &Lab<'_>, node: Node, copies: &str, file: &str) -> Result
     until_none("data", || sh(lab, node, &look))
 }
 
-/// Begins to watch the quorum of nodes.
-pub fn watch(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
-    nodes.iter().try_for_each(|node| sh(lab, *node, WATCH).map(drop))
-}
-
 /// Ends watching; with `must` none of them may ever have been without quorum.
 pub fn watched(lab: &Lab<'_>, nodes: &[Node], must: bool) -> Result<()> {
     for node in nodes {
-        let seen = sh(lab, *node, "rm -f /run/watching; sort /run/seen 2>/dev/null | uniq -c")?;
-        let is_kept = seen.contains("Yes") && !seen.contains("No");
-        ensure!(is_kept || !must, "{node} was without quorum meanwhile: {}", seen.trim().replace('\n', ", "));
+        let seen = quorum_watch::end(lab, *node)?;
+        if must {
+            let samples = quorum_watch::samples(&seen)?;
+            let lost = quorum_watch::losses(&samples);
+            let is_kept = !samples.is_empty() && lost.is_empty();
+            ensure!(is_kept, "{node} was without quorum meanwhile: {lost:?} of {} samples", samples.len());
+        }
     }
     Ok(())
 }
