@@ -13,6 +13,7 @@ use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::{ConfNode, CorosyncConf};
 use crate::credential::is_same_secret;
 use crate::gather::{AUTHKEY, LOCAL_CONF};
+use crate::node::BROKEN_PMXCFS;
 use crate::observe;
 use crate::operation::{Journal, Run};
 use crate::seal::{AuthKey, Material};
@@ -333,11 +334,15 @@ fn admit(run: &Run<'_>, newcomer: &Newcomer) -> anyhow::Result<u64> {
         match wait_until_listed(run, newcomer) {
             // Where another pvesh was killed, PVE's own lock lets nobody in for 120 s.
             Err(_) if stderr.contains("lock") && !run.deadline.is_over(node) => {}
-            listed => {
-                return listed.with_context(|| format!("pvesh did not admit {:?}: {stderr}", newcomer.name));
-            }
+            listed => return listed.with_context(|| not_admitted(&newcomer.name, &stderr)),
         }
     }
+}
+
+fn not_admitted(name: &str, stderr: &str) -> String {
+    let is_broken = stderr.contains("Input/output error");
+    let meaning = if is_broken { format!(": {BROKEN_PMXCFS}") } else { String::new() };
+    format!("pvesh did not admit {name:?}: {stderr}{meaning}")
 }
 
 fn wait_until_listed(run: &Run<'_>, newcomer: &Newcomer) -> anyhow::Result<u64> {

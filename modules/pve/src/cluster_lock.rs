@@ -35,12 +35,9 @@ impl<'a> ClusterLock<'a> {
             match fs::create_dir(node.path(&path)) {
                 Ok(()) => Ok(Progress::Done(())),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    ask_for_abandoned(node, &path);
-                    Ok(Progress::Pending("another operation on this cluster holds it".to_owned()))
+                    there_already(ask_for_abandoned(node, &path), &path)
                 }
-                Err(error) if error.raw_os_error() == Some(nix::libc::EIO) => {
-                    Err(unwritten(error, &path)).with_context(|| format!("cannot take {what}"))
-                }
+                Err(error) if is_broken(&error) => refused(error, &path),
                 Err(error) => Err(error).with_context(|| {
                     format!("cannot take {what}: /etc/pve is not writable here, as without quorum")
                 }),
@@ -117,8 +114,24 @@ impl Drop for ClusterLock<'_> {
 }
 
 /// pmxcfs removes the directory of a lock that was not renewed when someone sets its time to zero.
-fn ask_for_abandoned(node: &Node, path: &str) {
-    let _ = set_times(node, path, UNIX_EPOCH);
+fn ask_for_abandoned(node: &Node, path: &str) -> io::Result<()> {
+    set_times(node, path, UNIX_EPOCH)
+}
+
+/// There may be nobody who holds it: a pmxcfs that writes nothing gives nothing back.
+fn there_already(asked: io::Result<()>, path: &str) -> anyhow::Result<Progress<()>> {
+    match asked {
+        Err(error) if is_broken(&error) => refused(error, path),
+        _ => Ok(Progress::Pending("another operation on this cluster holds it".to_owned())),
+    }
+}
+
+fn is_broken(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(nix::libc::EIO)
+}
+
+fn refused<T>(error: io::Error, path: &str) -> anyhow::Result<T> {
+    Err(unwritten(error, path)).with_context(|| format!("cannot take the cluster's lock {path:?}"))
 }
 
 fn set_times(node: &Node, path: &str, time: SystemTime) -> io::Result<()> {
@@ -143,6 +156,17 @@ mod tests {
         drop(held);
         ClusterLock::take(&node, "sddc-pve", Deadline::after(&node, Duration::from_secs(2))).unwrap();
     }
+
+    #[test]
+    fn a_lock_that_a_broken_pmxcfs_kept_is_not_waited_for() {
+        let asked = |code| there_already(Err(io::Error::from_raw_os_error(code)), "/etc/pve/priv/lock/a");
+        let error = format!("{:#}", asked(nix::libc::EIO).err().unwrap());
+        assert!(error.contains("\"systemctl restart pve-cluster\""), "{error}");
+        for code in [nix::libc::ENOENT, nix::libc::EACCES] {
+            assert!(matches!(asked(code), Ok(Progress::Pending(_))));
+        }
+    }
+
     #[test]
     fn only_the_very_lock_of_the_mark_is_given_back() {
         let fake = Fake::standalone("pve1", "10.88.0.11");

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 pub use datagrams::Socket;
-pub(crate) use files::unwritten;
+pub(crate) use files::{BROKEN_PMXCFS, unwritten};
 pub use files::{FileMode, Replaced};
 pub use lock::{Lock, PasswordLock};
 pub use real::RealHost;

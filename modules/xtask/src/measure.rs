@@ -3,6 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -21,6 +22,8 @@ const MARKS: [&str; 2] = ["<!-- measured:begin -->\n", "<!-- measured:end -->"];
 const PASSWORD: &str = "Secret123!";
 /// Times a quick thing is run for its median.
 const RUNS: usize = 51;
+/// What all checks together may take on a node that has nothing wrong, the link probe apart.
+const PREFLIGHT: Duration = Duration::from_secs(1);
 /// Starts the module so often with nothing but the shell between two looks at the clock, in microseconds. At last
 /// a line with the processor's time of all runs, that of the programs they started included, in seconds.
 const LOOK: &str = r#"TIMEFORMAT='%3U %3S'
@@ -62,6 +65,12 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
     for method in ["brokered", "api"] {
         eprintln!("== {method}: fresh nodes");
         lab.reset(&nodes)?;
+        place(&binary.path, &nodes)?;
+        if method == "brokered" {
+            let args = preflight_args(&lab, &nodes)?;
+            let names = ["`pve_preflight` before, process time", "`pve_preflight` before, wall clock"];
+            rows.extend(looks(&lab, nodes[2], "pve_preflight", "a fresh node", names, &args, Some(PREFLIGHT))?);
+        }
         let fresh = time(|| site(project, method))?;
         oracle::await_healthy(&lab, &nodes, LINKS.len() as u8, Duration::from_secs(15))?;
         let joins = joins(&lab, &nodes, method)?;
@@ -89,28 +98,22 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
             ));
         }
     }
-    for node in &nodes {
-        Cmd::new("docker")
-            .arg("cp")
-            .arg(&binary.path)
-            .arg(format!("{}:/root/pve", node.container()))
-            .read()?;
-    }
     let preflight = preflight_args(&lab, &nodes)?;
-    for (module, names, args) in [
+    for (module, names, args, limit) in [
         (
             "pve_cluster_info",
             ["`pve_cluster_info`, process time", "`pve_cluster_info`, wall clock"],
             json!({}),
+            None,
         ),
-        ("pve_preflight", ["`pve_preflight`, process time", "`pve_preflight`, wall clock"], preflight),
+        (
+            "pve_preflight",
+            ["`pve_preflight`, process time", "`pve_preflight`, wall clock"],
+            preflight,
+            Some(PREFLIGHT),
+        ),
     ] {
-        let (process, wall) = look(&lab, nodes[0], module, &args)?;
-        let how =
-            format!("user and system, with the programs it asks; mean of {RUNS} runs on a member of three");
-        rows.push(Row(names[0], format!("{:.1} ms", process.as_secs_f64() * 1e3), how));
-        let how = format!("median of the same {RUNS} runs");
-        rows.push(Row(names[1], format!("{:.1} ms", wall.as_secs_f64() * 1e3), how));
+        rows.extend(looks(&lab, nodes[0], module, "a member of three", names, &args, limit)?);
     }
 
     let table = table(&rows, &conditions()?);
@@ -135,6 +138,34 @@ fn time(what: impl FnOnce() -> Result<()>) -> Result<Duration> {
     let start = Instant::now();
     what()?;
     Ok(start.elapsed())
+}
+
+fn place(binary: &Path, nodes: &[Node]) -> Result<()> {
+    nodes.iter().try_for_each(|node| {
+        let to = format!("{}:/root/pve", node.container());
+        Cmd::new("docker").arg("cp").arg(binary).arg(to).read().map(drop)
+    })
+}
+
+/// The two rows of a module; fails where its wall clock is beyond the limit.
+fn looks(
+    lab: &Lab<'_>,
+    node: Node,
+    module: &str,
+    on: &str,
+    names: [&'static str; 2],
+    args: &Value,
+    limit: Option<Duration>,
+) -> Result<[Row; 2]> {
+    let (process, wall) = look(lab, node, module, args)?;
+    let is_slow = limit.is_some_and(|limit| wall > limit);
+    ensure!(!is_slow, "{module} took {wall:?} on {on}, more than {limit:?}");
+    let how = format!("user and system, with the programs it asks; mean of {RUNS} runs on {on}");
+    let milliseconds = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+    Ok([
+        Row(names[0], milliseconds(process), how),
+        Row(names[1], milliseconds(wall), format!("median of the same {RUNS} runs")),
+    ])
 }
 
 /// Process time and wall clock of a module, without Ansible and without ssh.

@@ -84,3 +84,10 @@ fn one_address_in_two_writings_is_one_address() {
     let same = Newcomer { links: BTreeMap::from([(0, "fd00:0:0::11".to_owned())]), ..newcomer(2) };
     assert!(decide(&listed, &[same]).unwrap_err().join("\n").contains("is that of link 0 of \"pve1\""));
 }
+
+#[test]
+fn a_pmxcfs_that_pvesh_could_not_write_to_is_named_with_its_remedy() {
+    let said = not_admitted("pve2", "unable to open file '/etc/pve/corosync.conf.new' - Input/output error");
+    assert!(said.contains("\"systemctl restart pve-cluster\""), "{said}");
+    assert!(!not_admitted("pve2", "can't get lock").contains("pve-cluster"));
+}

@@ -49,18 +49,16 @@ pub enum Replaced {
     Changed,
 }
 
+/// What EIO of pmxcfs means, and what helps.
+pub(crate) const BROKEN_PMXCFS: &str = "pmxcfs could not write its database and changes nothing until it is started anew: see \
+                                        that /var/lib/pve-cluster has room, then run \"systemctl restart pve-cluster\"";
+
 /// Why nothing can be written there. pmxcfs refuses every change after a write of its own database that failed, until it
 /// is started anew (pve-cluster `src/pmxcfs/memdb.c`, `memdb->errors`).
 pub(crate) fn unwritten(error: io::Error, path: &str) -> anyhow::Error {
     let is_broken = path.starts_with("/etc/pve/") && error.raw_os_error() == Some(nix::libc::EIO);
     let error = anyhow::Error::from(error);
-    if !is_broken {
-        return error;
-    }
-    error.context(
-        "pmxcfs could not write its database and changes nothing until it is started anew: see that /var/lib/pve-cluster has \
-         room, then run \"systemctl restart pve-cluster\"",
-    )
+    if is_broken { error.context(BROKEN_PMXCFS) } else { error }
 }
 
 /// What a file holds, up to a limit. pmxcfs answers each read from what there is at that moment: a second one, from

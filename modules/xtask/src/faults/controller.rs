@@ -153,7 +153,7 @@ impl<'l> Controller<'l> {
         let stopped = match self.call(joiner, "pve_cluster_join", args)? {
             Answer::Said(said) if said["failed"] != true => {
                 attempt.hear(&said);
-                return Ok(true);
+                return self.validated(attempt, &[member, joiner]);
             }
             Answer::Said(said) => {
                 attempt.hear(&said);
@@ -171,6 +171,17 @@ impl<'l> Controller<'l> {
         Ok(false)
     }
 
+    /// `validate.yml` of the role `cluster`, on those who took part.
+    fn validated(&self, attempt: &mut Attempt, nodes: &[Node]) -> Result<bool> {
+        for node in nodes {
+            let args = json!({ "cluster_name": CLUSTER, "timeout": 30 });
+            if self.must(attempt, *node, "pve_cluster_validate", args)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// A call that must succeed for the next one to make sense.
     fn must(&self, attempt: &mut Attempt, node: Node, module: &str, args: Value) -> Result<Option<Value>> {
         match self.call(node, module, args)? {
@@ -184,7 +195,8 @@ impl<'l> Controller<'l> {
 
     fn call(&self, node: Node, module: &str, mut args: Value) -> Result<Answer> {
         args["_ansible_module_name"] = json!(module);
-        if args["state"] != "requested" && module != "pve_cluster_info" {
+        let has_no_timeout = args["state"] == "requested" || module == "pve_cluster_info";
+        if !has_no_timeout && args["timeout"].is_null() {
             args["timeout"] = json!(self.timeout);
         }
         let Some(mut child) = self.connect(node)? else {
