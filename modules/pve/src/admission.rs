@@ -333,7 +333,10 @@ fn admit(run: &Run<'_>, newcomer: &Newcomer) -> anyhow::Result<u64> {
         drop(zeroize::Zeroizing::new(output.stdout));
         match wait_until_listed(run, newcomer) {
             // Where another pvesh was killed, PVE's own lock lets nobody in for 120 s.
-            Err(_) if stderr.contains("lock") && !run.deadline.is_over(node) => {}
+            Err(_) if stderr.contains("lock") && !run.deadline.is_over(node) => {
+                // It keeps everybody out for ever where pmxcfs writes nothing any more.
+                observe::wait_until_writable(node, run.deadline)?;
+            }
             listed => return listed.with_context(|| not_admitted(&newcomer.name, &stderr)),
         }
     }

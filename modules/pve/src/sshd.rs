@@ -27,6 +27,12 @@ pub struct Settings {
     pub key_files: Vec<String>,
     /// PermitRootLogin.
     pub root_login: String,
+    /// Whether PubkeyAuthentication is off.
+    pub is_without_keys: bool,
+    /// AllowUsers, without the hosts that they may come from; all where there is none.
+    pub allowed: Vec<String>,
+    /// DenyUsers, in the same way.
+    pub denied: Vec<String>,
 }
 
 /// Asks sshd; `None` where there is no sshd.
@@ -52,10 +58,34 @@ pub fn parse(text: &str) -> Settings {
                 settings.key_files = files.split_whitespace().map(str::to_owned).collect();
             }
             Some(("permitrootlogin", value)) => value.trim().clone_into(&mut settings.root_login),
+            Some(("pubkeyauthentication", value)) => settings.is_without_keys = value.trim() == "no",
+            Some(("allowusers", users)) => settings.allowed.extend(users_in(users)),
+            Some(("denyusers", users)) => settings.denied.extend(users_in(users)),
             _ => {}
         }
     }
     settings
+}
+
+fn users_in(text: &str) -> impl Iterator<Item = String> {
+    text.split_whitespace().map(|user| user.split('@').next().unwrap_or_default().to_owned())
+}
+
+impl Settings {
+    /// Why root can't log in with a key, whatever keys there are (sshd_config(5)). A pattern counts as one that is root's.
+    pub fn locks_root_out(&self) -> Option<String> {
+        let is_root = |user: &String| user == "root" || user.contains(['*', '?', '!']);
+        if matches!(self.root_login.as_str(), "no" | "forced-commands-only") {
+            return Some(format!("PermitRootLogin {}", self.root_login));
+        }
+        if self.is_without_keys {
+            return Some("PubkeyAuthentication no".to_owned());
+        }
+        if !self.allowed.is_empty() && !self.allowed.iter().any(is_root) {
+            return Some(format!("AllowUsers {}", self.allowed.join(" ")));
+        }
+        self.denied.iter().any(|user| user == "root").then(|| "DenyUsers root".to_owned())
+    }
 }
 
 /// Copies the keys that let root in now into this node's own file; returns what was done in words.

@@ -120,7 +120,7 @@ fn conditions() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     Ok(format!(
         "Measured by `cargo xtask formation --write`: wall clock of `site.yml` on prepared lab nodes with PVE's \
-         delays, from the first look to a validated cluster; all nodes and the controller on {cores} cores. Waves are \
+         delays, from the first look to a cluster that was validated for six seconds on end; all nodes and the controller on {cores} cores. Waves are \
          1, 1, 2, 4, 8 … nodes: what is left of a growth by node is the admission (PVE's own `pvesh`, one call a node) \
          and this one machine's work for all nodes. Machines of their own do that work side by side; here it is one \
          after the other, and the more so the higher the load is."

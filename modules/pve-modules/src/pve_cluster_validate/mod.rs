@@ -19,6 +19,12 @@ pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::r
 fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     ranges::check(&call.params)?;
     let args: spec::Args = call.args()?;
+    if args.stable_for >= args.timeout {
+        return Err(Failure::new(format!(
+            "option \"stable_for\" is {}: it must be less than \"timeout\", which is {}",
+            args.stable_for, args.timeout
+        )));
+    }
     let mut steps = Steps::start(node);
     let deadline = Deadline::after(node, Duration::from_secs(args.timeout));
     let stable_for = Duration::from_secs(args.stable_for);
@@ -128,6 +134,13 @@ mod tests {
                               them out of the cluster)"
         );
         assert!(result["looks"].as_u64().unwrap() > 3);
+    }
+
+    #[test]
+    fn a_time_to_stay_good_that_cannot_pass_is_refused() {
+        let args = json!({"cluster_name": "oracle", "stable_for": 5, "timeout": 5});
+        let result = fields(run(&member().node(), &invocation(&MODULE, args)));
+        assert_eq!(result["msg"], "option \"stable_for\" is 5: it must be less than \"timeout\", which is 5");
     }
 
     #[test]

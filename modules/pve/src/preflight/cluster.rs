@@ -163,7 +163,8 @@ pub(super) fn corosync_not_running(context: &Context<'_>) -> anyhow::Result<Find
         false => Finding::passed("corosync does not run"),
         true => Finding::failed(
             "corosync runs, though the node is in no cluster of that name",
-            "find out which cluster it is in: corosync-cmapctl totem.cluster_name",
+            "if \"corosync-cmapctl totem.cluster_name\" names a cluster that it is to be in, correct cluster_name; else \
+             playbooks/reset.yml takes it out of that one, or, where corosync alone is left, \"systemctl disable --now corosync\"",
         ),
     }
 }

@@ -1,6 +1,7 @@
 //! Checks of this node's own packet filters: do they let in what members send each other?
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use super::Context;
 use super::links::{FIRST_PORT, numbers};
@@ -10,9 +11,8 @@ use crate::verdict::Finding;
 
 /// What members must reach of each other over TCP: ssh and the API.
 const NEEDED: [u16; 2] = [22, 8006];
-/// What some of them want: SPICE, rpcbind, first and last console, first and last migration (pve-docs, "Ports used by
-/// Proxmox VE").
-const WANTED: [u16; 6] = [3128, 111, 5900, 5999, 60000, 60050];
+/// What some of them want: SPICE, rpcbind, consoles, migration (pve-docs, "Ports used by Proxmox VE").
+const WANTED: [RangeInclusive<u16>; 4] = [3128..=3128, 111..=111, 5900..=5999, 60000..=60050];
 
 pub(super) fn packet_filter_open(context: &Context<'_>) -> anyhow::Result<Finding> {
     let Some(filter) = Filter::read(context.node, context.timeout)? else {
@@ -23,7 +23,6 @@ pub(super) fn packet_filter_open(context: &Context<'_>) -> anyhow::Result<Findin
         let told = format!("{} {} from {name}", packet.protocol, packet.port);
         match filter.fate(&packet) {
             Fate::Accepted => {}
-            Fate::Dropped if WANTED.contains(&packet.port) => missed.push(told),
             Fate::Dropped => closed.push(told),
             Fate::Unknown => unsure.push(told),
         }
@@ -31,8 +30,11 @@ pub(super) fn packet_filter_open(context: &Context<'_>) -> anyhow::Result<Findin
     for peer in context.peers() {
         if let Ok(source) = peer.address.parse::<IpAddr>() {
             let interface = context.own().and_then(|own| interface_of(context, &own.address));
-            for port in NEEDED.into_iter().chain(WANTED) {
-                look(Packet { protocol: "tcp", port, source, interface: interface.clone() }, &peer.name);
+            let packet = |port| Packet { protocol: "tcp", port, source, interface: interface.clone() };
+            NEEDED.into_iter().for_each(|port| look(packet(port), &peer.name));
+            for ports in WANTED {
+                let dropped = ports.filter(|port| filter.fate(&packet(*port)) == Fate::Dropped);
+                missed.extend(runs(dropped).into_iter().map(|run| format!("tcp {run} from {}", peer.name)));
             }
         }
         for (number, address) in peer.addresses() {
@@ -43,7 +45,8 @@ pub(super) fn packet_filter_open(context: &Context<'_>) -> anyhow::Result<Findin
             look(Packet { protocol: "udp", port, source, interface }, &peer.name);
         }
     }
-    let hint = "open these ports to the other nodes: \"nft list ruleset\", \"iptables -S\"";
+    let hint = "let these ports in from the other nodes, as sddc.pve.node_prepare does, or remove the rules \
+                that drop them: \"nft -a list ruleset\" and \"iptables -S\" show them";
     if !closed.is_empty() {
         closed.extend(missed);
         return Finding::failed(format!("the packet filter drops {}", some_of(&closed)), hint);
@@ -58,6 +61,19 @@ pub(super) fn packet_filter_open(context: &Context<'_>) -> anyhow::Result<Findin
             some_of(&unsure)
         )),
     }
+}
+
+/// Numbers in ascending order as `5900` or `5900-5999`.
+fn runs(numbers: impl Iterator<Item = u16>) -> Vec<String> {
+    let mut runs: Vec<(u16, u16)> = Vec::new();
+    for number in numbers {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == number => *last = number,
+            _ => runs.push((number, number)),
+        }
+    }
+    let word = |(first, last)| if first == last { format!("{first}") } else { format!("{first}-{last}") };
+    runs.into_iter().map(word).collect()
 }
 
 fn interface_of(context: &Context<'_>, address: &str) -> Option<String> {
@@ -117,8 +133,9 @@ fn is_opened(text: &str, port: u16) -> bool {
     rules.into_iter().any(|rule| {
         let words: Vec<&str> = rule.split_whitespace().collect();
         let value = |flag: &str| words.iter().position(|word| *word == flag).and_then(|at| words.get(at + 1));
-        let is_udp = value("-p").is_none_or(|protocol| *protocol == "udp");
-        let ports = value("-dport").map(|ports| {
+        let value = |name: &str| value(&format!("-{name}")).or_else(|| value(&format!("--{name}")));
+        let is_udp = value("p").or_else(|| value("proto")).is_none_or(|protocol| *protocol == "udp");
+        let ports = value("dport").map(|ports| {
             ports.split(',').any(|part| {
                 let (first, last) = part.split_once(':').unwrap_or((part, part));
                 let is_from = first.parse::<u16>().is_ok_and(|first| first <= port);

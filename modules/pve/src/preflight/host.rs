@@ -165,14 +165,14 @@ pub(super) fn sshd_lets_root_in(context: &Context<'_>) -> anyhow::Result<Finding
         return Finding::skipped("there is no sshd on this node");
     };
     let by_ssh = matches!(context.wanted.method.as_deref(), Some("ssh" | "token"));
-    let hint =
-        "PermitRootLogin prohibit-password and the default AuthorizedKeysFile: migrations log in as root";
+    let hint = "let root in with keys (PermitRootLogin prohibit-password, PubkeyAuthentication yes, root among AllowUsers if there are \
+         any) and leave AuthorizedKeysFile as it comes: migrations log in as root";
     let tell = |finding: String| match by_ssh {
         true => Finding::failed(finding, hint),
         false => Finding::warned(finding, hint),
     };
-    if matches!(settings.root_login.as_str(), "no" | "forced-commands-only") {
-        return tell(format!("sshd has PermitRootLogin {}", settings.root_login));
+    if let Some(setting) = settings.locks_root_out() {
+        return tell(format!("sshd has {setting}"));
     }
     let is_first = |file: &String| file.ends_with(".ssh/authorized_keys");
     if !settings.key_files.is_empty() && !settings.key_files.iter().any(is_first) {

@@ -37,7 +37,8 @@ pub(super) fn link_interfaces(context: &Context<'_>) -> anyhow::Result<Finding> 
         };
         wrong.push(format!("{} of link {} {word}", own.interface, link.number));
     }
-    let hint = "see \"ip link\" and /etc/network/interfaces";
+    let hint =
+        "bring the interface up (\"ifup\", or plug its cable in), or correct the links in the inventory";
     if !wrong.is_empty() {
         return Finding::failed(wrong.join(", "), hint);
     }
@@ -45,7 +46,10 @@ pub(super) fn link_interfaces(context: &Context<'_>) -> anyhow::Result<Finding> 
         if let Some((other, _)) = links[..index].iter().find(|(_, other)| other.interface == own.interface) {
             let finding =
                 format!("links {} and {} share interface {}", other.number, link.number, own.interface);
-            return Finding::warned(finding, "a second link helps only on a network of its own");
+            return Finding::warned(
+                finding,
+                "put one of them on an interface and a network of its own, or leave the second link out: it falls with the first",
+            );
         }
     }
     let names: Vec<String> =

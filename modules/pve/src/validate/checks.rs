@@ -87,7 +87,7 @@ fn quorate(subject: &Subject<'_>) -> anyhow::Result<Finding> {
     let Some(votes) = &subject.facts.quorum else {
         return Finding::failed(
             "corosync does not answer",
-            "systemctl status corosync, journalctl -u corosync",
+            "correct what \"journalctl -u corosync\" complains of, then systemctl restart corosync",
         );
     };
     let text = format!("{} of {} votes, quorum {}", votes.total_votes, votes.expected_votes, votes.quorum);
@@ -100,7 +100,7 @@ fn quorate(subject: &Subject<'_>) -> anyhow::Result<Finding> {
     if subject.facts.pmxcfs.quorate != Some(true) {
         return Finding::failed(
             format!("corosync is quorate ({text}), pmxcfs is not"),
-            "see journalctl -u pve-cluster",
+            "systemctl restart pve-cluster; \"journalctl -u pve-cluster\" says why",
         );
     }
     Finding::passed(text)
@@ -209,7 +209,8 @@ fn links_connected(subject: &Subject<'_>) -> anyhow::Result<Finding> {
     }
     Finding::failed(
         wrong.join("; "),
-        "look at the network between these addresses and at firewalls: UDP 5405 plus the link's number",
+        "bring that node or its link up, and let UDP 5405 plus the link's number in on both sides: pve_link_probe tells which \
+         way is blocked",
     )
 }
 
@@ -223,7 +224,7 @@ fn pmxcfs_writable(subject: &Subject<'_>) -> anyhow::Result<Finding> {
         Ok(_lock) => Finding::passed("a lock can be made and removed"),
         Err(error) => Finding::failed(
             format!("{error:#}"),
-            "without quorum /etc/pve is read-only: see the other checks",
+            "without quorum /etc/pve is read-only: get it back first; with it, systemctl restart pve-cluster",
         ),
     }
 }
@@ -376,6 +377,6 @@ fn views_agree(own: Option<&View>, expected: &Expected) -> anyhow::Result<Findin
     }
     Finding::failed(
         wrong.join("; "),
-        "look at both nodes: a member that pmxcfs does not reach keeps an old view (journalctl -u pve-cluster)",
+        "systemctl restart pve-cluster on the one that is behind: a member that pmxcfs does not reach keeps an old view",
     )
 }

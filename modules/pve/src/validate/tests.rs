@@ -209,8 +209,60 @@ fn waiting_ends_when_it_is_good_and_stays_so() {
     let stable = wait(3);
     assert!(stable.look.is_good() && !stable.is_unproven);
     assert!(node.monotonic() - before >= Duration::from_secs(3));
+    let lines = || {
+        let text = std::fs::read_to_string(fake.path("/etc/pve/priv/sddc-pve-seen/pve1")).unwrap();
+        text.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = lines();
     let unproven = wait(31);
     assert!(unproven.look.is_good() && unproven.is_unproven);
+    // One for all looks: others who validate at the same moment still find theirs.
+    assert!(unproven.looks > 20, "{} looks", unproven.looks);
+    assert_eq!(lines()[1..], before[..before.len().min(7)]);
+    assert_eq!(lines()[0], unproven.look.view.unwrap().nonce.unwrap());
+}
+
+#[test]
+fn what_was_good_and_then_was_not_must_be_good_for_as_long_again() {
+    let fake = healthy("pve1", "10.88.0.11");
+    let node = fake.node();
+    let mut links = 0;
+    fake.on(move |machine, cmd| {
+        if cmd.line() == "corosync-cfgtool -s" {
+            links += 1;
+            // Once, after it was good for two looks.
+            match links {
+                3 => _ = machine.cut.insert((0, 2)),
+                _ => machine.cut.clear(),
+            }
+        }
+        None
+    });
+    let deadline = Deadline::after(&node, Duration::from_secs(60));
+    let waited = wait_until_good(&node, &expected(&ALL), Duration::from_secs(5), deadline).unwrap();
+    assert!(waited.look.is_good() && !waited.is_unproven);
+    // Two that were good, one that was not, and eleven within the five seconds.
+    assert!(waited.looks >= 13, "{} looks", waited.looks);
+}
+
+#[test]
+fn whatever_two_views_differ_in_is_named() {
+    let one = look(&healthy("pve1", "10.88.0.11").node(), &expected(&ALL), Duration::from_secs(1));
+    let one = one.view.unwrap();
+    let named = |change: fn(&mut View)| {
+        let mut other = one.clone();
+        change(&mut other);
+        one.differences(&other)
+    };
+    assert_eq!(named(|view| "pve2".clone_into(&mut view.node)), Vec::<&str>::new());
+    assert_eq!(named(|view| view.cluster.push('x')), ["cluster name"]);
+    assert_eq!(named(|view| view.config_version += 1), ["config version"]);
+    assert_eq!(named(|view| view.digest.push('0')), ["corosync.conf"]);
+    assert_eq!(named(|view| _ = view.members.pop()), ["members"]);
+    assert_eq!(named(|view| _ = view.rings.pop_last()), ["addresses"]);
+    assert_eq!(named(|view| view.ca_fingerprint = None), ["certificate authority"]);
+    assert_eq!(named(|view| _ = view.fingerprints.pop_last()), ["certificates"]);
+    assert_eq!(named(|view| view.pve_digest.push('0')), ["content of /etc/pve"]);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
+use super::form::await_members;
 use super::scene::Scene;
 use crate::lab::Node;
 
@@ -12,6 +13,8 @@ struct Fault {
     what: &'static str,
     /// The check that must name it.
     id: &'static str,
+    /// Whether the node itself says so and no other one; else the first one says it of the node.
+    is_own: bool,
     break_it: fn(&Scene<'_>, Node) -> Result<()>,
     mend_it: fn(&Scene<'_>, Node) -> Result<()>,
 }
@@ -20,28 +23,36 @@ const CERTIFICATE: &str = "cd /etc/pve/nodes/$(hostname) && cp pve-ssl.pem /root
                            rsa:2048 -nodes -keyout /dev/null -subj /CN=$(hostname) -days 7 -out /root/other.pem 2>/dev/null \
                            && cp /root/other.pem pve-ssl.pem";
 
+/// corosync notices after some seconds.
+const UNTIL_DISCONNECTED: &str =
+    "timeout 60 sh -c 'until corosync-cfgtool -s | grep -q disconnected; do sleep 0.2; done'";
+
 const FAULTS: &[Fault] = &[
     Fault {
         what: "a node is switched off",
         id: "members-complete",
+        is_own: false,
         break_it: |scene, node| scene.lab.kill(node),
         mend_it: |scene, node| scene.lab.start(node),
     },
     Fault {
         what: "one link is cut",
         id: "links-connected",
+        is_own: false,
         break_it: |scene, node| scene.lab.cut(node, Some("1".parse()?)),
         mend_it: |scene, node| scene.lab.heal(node, Some("1".parse()?)),
     },
     Fault {
         what: "chrony is frozen",
         id: "time-synchronised",
+        is_own: true,
         break_it: |scene, node| scene.sh(node, "systemctl kill --signal=STOP chrony").map(drop),
         mend_it: |scene, node| scene.sh(node, "systemctl kill --signal=CONT chrony").map(drop),
     },
     Fault {
         what: "a certificate is replaced",
         id: "certificates",
+        is_own: true,
         break_it: |scene, node| scene.sh(node, CERTIFICATE).map(drop),
         mend_it: |scene, node| {
             scene.sh(node, "cp /root/kept.pem /etc/pve/nodes/$(hostname)/pve-ssl.pem").map(drop)
@@ -50,6 +61,7 @@ const FAULTS: &[Fault] = &[
     Fault {
         what: "corosync.conf of one node is another",
         id: "config-current",
+        is_own: true,
         break_it: |scene, node| {
             let line = "cp /etc/corosync/corosync.conf /root/kept.conf && sed -i s/token/tokem/ /etc/corosync/corosync.conf";
             scene.sh(node, line).map(drop)
@@ -81,16 +93,28 @@ pub fn faults_are_named(scene: &Scene<'_>) -> Result<()> {
     whole("healthy")?;
     for fault in FAULTS {
         (fault.break_it)(scene, patient)?;
-        if fault.id == "links-connected" || fault.id == "members-complete" {
-            // corosync notices after its token's time.
-            std::thread::sleep(Duration::from_secs(5));
+        match fault.id {
+            "members-complete" => await_members(scene, nodes[0], 2)?,
+            "links-connected" => _ = scene.sh(nodes[0], UNTIL_DISCONNECTED)?,
+            _ => {}
         }
         let run = scene.play("check.yml", fault.id).run();
         (fault.mend_it)(scene, patient)?;
         let run = run?;
         ensure!(!run.is_success, "{}: check.yml found nothing", fault.what);
-        let named = format!("ERROR {}]", fault.id);
-        ensure!(run.output.contains(&named), "{}: {named} is not named:\n{}", fault.what, run.output);
+        let (told, other) = if fault.is_own { (patient, nodes[0]) } else { (nodes[0], patient) };
+        let line = |node: Node| {
+            let named = format!("{node} [ERROR {}]", fault.id);
+            run.output.lines().find(|line| line.contains(&named))
+        };
+        let named = line(told).is_some_and(|line| fault.is_own || line.contains(&patient.name()));
+        ensure!(named, "{}: {} is not named on {told}:\n{}", fault.what, fault.id, run.output);
+        ensure!(
+            !fault.is_own || line(other).is_none(),
+            "{}: told of {other} too:\n{}",
+            fault.what,
+            run.output
+        );
         ensure!(run.output.contains("NODE") && run.output.contains("VERDICT"), "there is no table");
         println!("  {}: {}", fault.what, fault.id);
         whole(&format!("mended-{}", fault.id))?;

@@ -10,13 +10,11 @@ use serde_json::{Value, json};
 use super::form::await_members;
 use super::scene::{Scene, refused, same};
 use crate::lab::{LINKS, Node};
+use crate::quorum_watch;
 
 const CLUSTER: &str = "sddc-cluster";
 const LIMIT: Duration = Duration::from_secs(60);
 const RULES: &str = "node-affinity: near\n\tresources vm:100\n\tnodes pve1:2,pve4\n";
-/// Notes whether a node is quorate, several times a second, until its flag is gone.
-const WATCH: &str = "touch /run/watching; : >/run/seen; setsid sh -c 'while [ -e /run/watching ]; do corosync-quorumtool -s | \
-                     grep Quorate: >>/run/seen; sleep 0.3; done' </dev/null >/dev/null 2>&1 &";
 /// Kills the operation at a step of its journal.
 const STRIKE: &str = "timeout 400 sh -c 'until grep -l running /var/lib/sddc-pve/operations/*.json | xargs -r grep -l \"STEP\" | grep -q .; do sleep 0.02; done'; \
                       systemctl kill --signal=KILL sddc-pve-operation.service";
@@ -32,9 +30,7 @@ pub fn remove(scene: &Scene<'_>) -> Result<()> {
     offline(scene, &nodes)?;
 
     ensure!(!traces(scene, first, gone)?.is_empty(), "there is nothing that could be left");
-    for node in staying {
-        scene.sh(*node, WATCH)?;
-    }
+    quorum_watch::start(&scene.lab, staying, quorum_watch::OFTEN)?;
     struck(scene, first)?;
     let version = scene.config_version(first)?;
     let run = scene.play("remove.yml", "remove").args(["-e", "pve_remove=pve4"]).run()?;
@@ -43,10 +39,7 @@ pub fn remove(scene: &Scene<'_>) -> Result<()> {
     ensure!(run.elapsed < Duration::from_secs(110), "it took {:?}", run.elapsed);
     println!("  removed after kill -9 in {:.1} s, config version was {version}", run.elapsed.as_secs_f64());
     removed(scene, staying, gone)?;
-    for node in staying {
-        let seen = scene.sh(*node, "rm /run/watching; sort /run/seen | uniq -c")?;
-        ensure!(seen.contains("Yes") && !seen.contains("No"), "quorum of {node} meanwhile:\n{seen}");
-    }
+    quorum_watch::proven(&scene.lab, staying)?;
     kept(scene, first)?;
     let again = scene.play("remove.yml", "again").args(["-e", "pve_remove=pve4"]).succeed()?;
     same("changes of the second run", &Vec::<String>::new(), &again.changed)?;
@@ -87,17 +80,12 @@ pub fn rejoin(scene: &Scene<'_>) -> Result<()> {
 
     let authority = |node: Node| scene.sh(node, "sha256sum </etc/pve/pve-root-ca.pem");
     let (identity, version) = (authority(first)?, scene.config_version(first)?);
-    for node in &nodes[..2] {
-        scene.sh(*node, WATCH)?;
-    }
+    quorum_watch::start(&scene.lab, &nodes[..2], quorum_watch::OFTEN)?;
     let run = play("rejoin", &[])?;
     ensure!(run.is_success, "it did not join again: {}", run.messages());
     println!("  left and joined again in {:.1} s", run.elapsed.as_secs_f64());
     scene.healthy(&nodes)?;
-    for node in &nodes[..2] {
-        let seen = scene.sh(*node, "rm /run/watching; sort /run/seen | uniq -c")?;
-        ensure!(seen.contains("Yes") && !seen.contains("No"), "quorum of {node} meanwhile:\n{seen}");
-    }
+    quorum_watch::proven(&scene.lab, &nodes[..2])?;
     same("the authority that the node has", &identity, &authority(leaver)?)?;
     same("config_version", &(version + 2), &scene.config_version(leaver)?)?;
     let again = scene.site("again", &[])?;

@@ -7,7 +7,7 @@ use super::scene::{Scene, same};
 use crate::lab::Node;
 use crate::quorum_watch::{OFTEN, proven, start};
 
-/// Nine nodes join as 1, 1, 2, 4; first the wave of two fails as a whole, then it succeeds.
+/// Nine nodes join in three runs: 1, 1 and a wave of two that fails as a whole; the two again; four more in one wave.
 pub fn nine(scene: &Scene<'_>) -> Result<()> {
     let nodes = scene.fresh(5)?;
     let (members, joiners) = (&nodes[..3], &nodes[3..]);

@@ -123,7 +123,7 @@ impl Column {
                     "set -e; was=$(systemctl is-active corosync || true); systemctl stop pve-cluster corosync; mkdir -p {SMALL}; mount -t tmpfs -o size=96m,mode=755 tmpfs {SMALL}; \
                      for dir in {ON_SMALL}; do mkdir -p $dir {SMALL}$dir; chmod --reference=$dir {SMALL}$dir; \
                      cp -a $dir/. {SMALL}$dir/; mount --bind {SMALL}$dir $dir; done; \
-                     test $was != active || systemctl start corosync; systemctl start pve-cluster; \
+                     test \"$was\" != active || systemctl start corosync; systemctl start pve-cluster; \
                      timeout 30 sh -c 'until test -e /etc/pve/.members; do sleep 0.1; done'"
                 );
                 lab.succeed(on, &["sh", "-c", &lines]).map(drop)

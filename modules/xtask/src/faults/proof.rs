@@ -149,7 +149,7 @@ pub fn watched(lab: &Lab<'_>, nodes: &[Node], must: bool) -> Result<()> {
         let seen = quorum_watch::end(lab, *node)?;
         if must {
             let samples = quorum_watch::samples(&seen)?;
-            let lost = quorum_watch::losses(&samples);
+            let lost = quorum_watch::without_quorum(&samples);
             let is_kept = !samples.is_empty() && lost.is_empty();
             ensure!(is_kept, "{node} was without quorum meanwhile: {lost:?} of {} samples", samples.len());
         }

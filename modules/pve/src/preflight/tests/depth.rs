@@ -189,6 +189,19 @@ fn sshd_and_its_settings() {
     const LINE: &str = "sshd -T -C user=root,host=localhost,addr=127.0.0.1";
     let no = |fake: &Fake, _: &mut Wanted| fake.answer(LINE, 0, "permitrootlogin no\n");
     told(no, "sshd-lets-root-in", Severity::Warning, "sshd has PermitRootLogin no");
+    for (text, setting) in [
+        ("pubkeyauthentication no\n", "PubkeyAuthentication no"),
+        ("allowusers admin\nallowusers ops@10.0.0.1\n", "AllowUsers admin ops"),
+        ("denyusers root@10.0.0.1\n", "DenyUsers root"),
+    ] {
+        let shut =
+            move |fake: &Fake, _: &mut Wanted| fake.answer(LINE, 0, &format!("permitrootlogin yes\n{text}"));
+        told(shut, "sshd-lets-root-in", Severity::Warning, &format!("sshd has {setting}"));
+    }
+    let root_too = |fake: &Fake, _: &mut Wanted| {
+        fake.answer(LINE, 0, "permitrootlogin yes\nallowusers admin\nallowusers root@10.88.0.0/24\n");
+    };
+    passes(root_too, "sshd-lets-root-in", Purpose::Join);
     let no_for_ssh = |fake: &Fake, wanted: &mut Wanted| {
         wanted.method = Some("ssh".into());
         no(fake, wanted);
@@ -302,6 +315,16 @@ fn ports_and_packet_filters() {
         fake.answer("nft --json list ruleset", 0, text);
     };
     told(nft, "packet-filter-open", Severity::Warning, "the packet filter drops tcp 3128 from pve3");
+    let within = |fake: &Fake, _: &mut Wanted| {
+        let rules = "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -s 10.88.0.13 -p tcp --dport 60010:60040 -j DROP\nCOMMIT\n";
+        fake.answer("iptables-save -t filter", 0, rules);
+    };
+    told(
+        within,
+        "packet-filter-open",
+        Severity::Warning,
+        "the packet filter drops tcp 60010-60040 from pve3",
+    );
 
     let firewall = |fake: &Fake, wanted: &mut Wanted| {
         with_second_link(fake, wanted, "eno2", "10.89.0");
@@ -318,6 +341,12 @@ fn ports_and_packet_filters() {
         fake.write("/etc/pve/firewall/cluster.fw", text);
     };
     passes(opened, "pve-firewall-open", Purpose::Join);
+    let other = |fake: &Fake, wanted: &mut Wanted| {
+        firewall(fake, wanted);
+        let text = "[OPTIONS]\nenable: 1\n[RULES]\nIN ACCEPT --proto udp --dport 5407\n";
+        fake.write("/etc/pve/firewall/cluster.fw", text);
+    };
+    told(other, "pve-firewall-open", Severity::Error, finding);
 }
 
 #[test]

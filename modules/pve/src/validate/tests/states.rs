@@ -52,15 +52,22 @@ fn node_of(state: &State) -> (Fake, Vec<String>) {
     fake.machine().units.get_mut("corosync.service").unwrap().active = word.to_owned();
     match (state.links, state.votes) {
         (Some(case), _) => fake.answer("corosync-cfgtool -s", 0, &golden::stdout(case)),
-        (None, Some(case)) => {
-            let votes = crate::quorumtool::parse(&golden::stdout(case)).unwrap().quorum;
+        (None, Some(_)) => {
+            let votes = votes_of(state).unwrap();
             let present = listed.iter().filter(|node| votes.members.contains(&node.nodeid));
             fake.machine().online = Some(present.map(|node| node.name.clone()).collect());
         }
         (None, None) => {}
     }
+    if !votes_of(state).is_some_and(|votes| votes.quorate) {
+        seen::refuse_locks(&fake);
+    }
     (state.besides)(&fake);
     (fake, listed.into_iter().map(|node| node.name).collect())
+}
+
+fn votes_of(state: &State) -> Option<crate::facts::Quorum> {
+    state.votes.map(|case| crate::quorumtool::parse(&golden::stdout(case)).unwrap().quorum)
 }
 
 #[test]
