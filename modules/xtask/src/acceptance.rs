@@ -235,12 +235,6 @@ const SCENARIOS: &[Scenario] = &[
         run: operator::playbooks,
     },
     Scenario {
-        name: "faults",
-        what: "a sample of the fault matrix: each operation, each fault, nothing is lost",
-        is_long: true,
-        run: |scene| crate::faults::sample(scene.project),
-    },
-    Scenario {
         name: "terminated",
         what: "a module that is told to end says so, its operation goes on",
         is_long: true,

@@ -53,6 +53,11 @@ impl Cmd {
         self
     }
 
+    /// Variables of the environment.
+    pub fn envs(self, variables: impl IntoIterator<Item = (&'static str, OsString)>) -> Cmd {
+        variables.into_iter().fold(self, |cmd, (name, value)| cmd.env(name, value))
+    }
+
     /// Removes a variable of the environment.
     pub fn env_remove(mut self, name: &str) -> Cmd {
         self.command.env_remove(name);

@@ -82,13 +82,14 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
     }
 }
 
-/// A covering sample for the acceptance test: every fault and every operation at least once, on one group of nodes.
+/// A covering sample for the test command: every fault and every operation at least once, on one group of nodes.
 pub fn sample(project: &Project) -> Result<()> {
     let record = Record::at(project.target().join("faults-sample"))?;
     let cells = SAMPLE.map(|(operation, step, column)| (Row { operation, step }, column)).to_vec();
     let choice = Choice { workers: 1, ..Choice::default() };
     let failed = play_all(project, &record, cells, &choice)?;
     ensure!(failed == 0, "{failed} cells of the sample failed");
+    println!("{} of {} cells of the matrix", SAMPLE.len(), every().len());
     Ok(())
 }
 

@@ -46,8 +46,9 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
     // Sizes that are not measured now stay as they were.
     let mut lines = lines_of(&document);
     for nodes in sizes {
-        let (serial, serial_load) = form(project, nodes, &json!({"pve_join_wave": 1}))?;
-        let (waves, waves_load) = form(project, nodes, &json!({}))?;
+        let (serial, serial_load) =
+            form(project, nodes, &json!({"pve_join_wave": 1, "pve_validate_stable_for": 0}))?;
+        let (waves, waves_load) = form(project, nodes, &json!({"pve_validate_stable_for": 0}))?;
         eprintln!("== {nodes} nodes: {} one by one, {} in waves", seconds(serial), seconds(waves));
         let date = Cmd::new("date").arg("+%F").read()?.trim().to_owned();
         lines.insert(nodes, Row { nodes, serial, waves, loads: [serial_load, waves_load], date }.line());
@@ -120,7 +121,7 @@ fn conditions() -> Result<String> {
     let cores = std::thread::available_parallelism()?;
     Ok(format!(
         "Measured by `cargo xtask formation --write`: wall clock of `site.yml` on prepared lab nodes with PVE's \
-         delays, from the first look to a cluster that was validated for six seconds on end; all nodes and the controller on {cores} cores. Waves are \
+         delays, from the first look to a validated cluster (`pve_validate_stable_for: 0`); all nodes and the controller on {cores} cores. Waves are \
          1, 1, 2, 4, 8 … nodes: what is left of a growth by node is the admission (PVE's own `pvesh`, one call a node) \
          and this one machine's work for all nodes. Machines of their own do that work side by side; here it is one \
          after the other, and the more so the higher the load is."

@@ -11,6 +11,7 @@ mod roles;
 mod sanity;
 mod tally;
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::command::Cmd;
+use crate::lab::layout;
 use crate::project::Project;
 use crate::tool;
 use layers::{LAYERS, Layer};
@@ -72,6 +74,13 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
             verdicts.push(("lab down", Verdict::Failed));
         }
     }
+    for layer in choice.layers.iter().filter(|layer| layer.has_own_lab) {
+        let down = Cmd::new(myself()).args(["lab", "down"]).envs(environment(project, layer)).run();
+        if let Err(error) = down {
+            println!("the lab of {} could not be taken down: {error:#}", layer.name);
+            verdicts.push(("lab down", Verdict::Failed));
+        }
+    }
     let count = |wanted| verdicts.iter().filter(|(_, verdict)| *verdict == wanted).count();
     let (passed, failed, skipped) = (count(Verdict::Passed), count(Verdict::Failed), count(Verdict::Skipped));
     println!("in {}", clock(start.elapsed()));
@@ -118,18 +127,17 @@ fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &Path) -> 
     let log = File::create(&path).with_context(|| format!("can't write {}", path.display()))?;
     let start = Instant::now();
     let deadline = if choice.is_full { layer.deadline * LONGER } else { layer.deadline };
-    // Our own executable by way of our process: cargo may replace the file while the layers run.
     // timeout leads a process group of its own: when we are interrupted, setpriv has it end with us.
     let status = Cmd::new("setpriv")
         .args(["--pdeathsig", "TERM", "timeout", "--kill-after", GRACE, &deadline.as_secs().to_string()])
-        .arg(format!("/proc/{}/exe", std::process::id()))
+        .arg(myself())
         .arg("layer")
         .args(choice.is_full.then_some("--full"))
         .arg(layer.name)
         .env("CARGO_TERM_COLOR", "never")
         .env("NO_COLOR", "1")
         .env("TERM", "dumb")
-        .env("CARGO_MANIFEST_DIR", project.path("modules/xtask"))
+        .envs(environment(project, layer))
         .dir(project.root())
         .log(&log)?;
     let said = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
@@ -145,6 +153,17 @@ fn run_layer(project: &Project, layer: &Layer, choice: &Choice, logs: &Path) -> 
         println!("--- {} ---\n{}\n---", path.display(), tally::excerpt(&said));
     }
     Ok(verdict)
+}
+
+/// Our own executable by way of our process: cargo may replace the file while the layers run.
+fn myself() -> String {
+    format!("/proc/{}/exe", std::process::id())
+}
+
+fn environment(project: &Project, layer: &Layer) -> Vec<(&'static str, OsString)> {
+    let lab = layer.has_own_lab.then(|| (layout::NUMBER, layout::number_beside().into()));
+    let manifest = project.path("modules/xtask").into_os_string();
+    lab.into_iter().chain([("CARGO_MANIFEST_DIR", manifest)]).collect()
 }
 
 fn report(layer: &Layer, verdict: Verdict, elapsed: Option<Duration>, detail: &str) {

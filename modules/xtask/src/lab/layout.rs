@@ -40,6 +40,11 @@ pub fn number_word() -> String {
     }
 }
 
+/// The number of a lab beside this one.
+pub fn number_beside() -> String {
+    ((number() + 9) % 10).to_string()
+}
+
 /// What every object that the lab makes in Docker is named with.
 pub fn prefix() -> String {
     match number() {

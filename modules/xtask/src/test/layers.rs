@@ -10,7 +10,7 @@ use super::{collection, report, sanity};
 use crate::command::Cmd;
 use crate::lab::layout;
 use crate::project::Project;
-use crate::{acceptance, build, docs, lab, soak, stage, tidy, tool, venv};
+use crate::{acceptance, build, docs, faults, lab, soak, stage, tidy, tool, venv};
 
 /// A part of the whole test.
 pub struct Layer {
@@ -26,6 +26,8 @@ pub struct Layer {
     pub is_long: bool,
     /// Whether its covering selection leaves a lab behind.
     pub uses_lab: bool,
+    /// Whether it has a lab of its own, so that it is played beside those that share one.
+    pub has_own_lab: bool,
     /// The layer itself; the flag asks for the whole product where there is a covering selection.
     pub run: fn(&Project, bool) -> Result<()>,
 }
@@ -35,7 +37,8 @@ const fn minutes(count: u64) -> Duration {
 }
 
 const fn quick(name: &'static str, what: &'static str, run: fn(&Project, bool) -> Result<()>) -> Layer {
-    Layer { name, what, needs: &[], deadline: minutes(5), is_long: false, uses_lab: false, run }
+    let (needs, deadline): (&[&str], _) = (&[], minutes(5));
+    Layer { name, what, needs, deadline, is_long: false, uses_lab: false, has_own_lab: false, run }
 }
 
 /// Every layer, in the order of running within its lane (`lanes`).
@@ -96,6 +99,15 @@ pub const LAYERS: &[Layer] = &[
         uses_lab: true,
         ..quick("lab", "nodes, networks and faults of the lab itself", |project, _| {
             lab::run(project, &["selftest".to_owned()])
+        })
+    },
+    Layer {
+        // That one has made what the images of both are made of.
+        needs: &["build", "lab"],
+        deadline: minutes(15),
+        has_own_lab: true,
+        ..quick("faults", "operations are struck in the middle: a sample of docs/faults.md", |project, _| {
+            faults::sample(project)
         })
     },
     Layer {
