@@ -88,19 +88,10 @@ fn form(project: &Project, count: u8, vars: &serde_json::Value) -> Result<(Durat
     lab.down(false)?;
     lab.up(count)?;
     lab.delays(true)?;
-    let dir = project.lab();
-    let prepare = dir.join("prepare.yml");
-    let play = json!([{"hosts": "proxmox_nodes", "gather_facts": false, "roles": ["sddc.pve.node_prepare"]}]);
-    put(&prepare, &play)?;
-    let given = dir.join("formation.json");
+    prepare(project, count)?;
+    let given = project.lab().join("formation.json");
     put(&given, vars)?;
     let forks = count.to_string();
-    crate::venv::program(project, "ansible-playbook")
-        .args(["--forks", &forks, "-i"])
-        .arg(project.lab_inventory())
-        .arg(&prepare)
-        .dir(project.root())
-        .run()?;
     quorum_watch::start(&lab, &nodes, WATCH)?;
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("?").to_owned();
@@ -111,6 +102,19 @@ fn form(project: &Project, count: u8, vars: &serde_json::Value) -> Result<(Durat
     let samples = quorum_watch::proven(&lab, &nodes)?;
     eprintln!("== {count} nodes: {samples} samples of corosync-quorumtool, none tells of a lost quorum");
     Ok((elapsed, load))
+}
+
+/// The role `node_prepare` on all nodes of the lab.
+pub fn prepare(project: &Project, count: u8) -> Result<()> {
+    let path = project.lab().join("prepare.yml");
+    let play = json!([{"hosts": "proxmox_nodes", "gather_facts": false, "roles": ["sddc.pve.node_prepare"]}]);
+    put(&path, &play)?;
+    venv::program(project, "ansible-playbook")
+        .args(["--forks", &count.to_string(), "-i"])
+        .arg(project.lab_inventory())
+        .arg(&path)
+        .dir(project.root())
+        .run()
 }
 
 fn put(path: &Path, value: &serde_json::Value) -> Result<()> {

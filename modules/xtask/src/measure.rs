@@ -13,7 +13,7 @@ use crate::command::Cmd;
 use crate::demo::playbook;
 use crate::lab::{CLUSTER, LINKS, Lab, Node};
 use crate::project::Project;
-use crate::{build, oracle, stage, venv};
+use crate::{build, formation, oracle, stage, venv};
 
 const NODES: u8 = 3;
 /// Where the table goes in the README.
@@ -62,23 +62,16 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
         format!("{:.2} MB", binary.size as f64 / 1e6),
         "one file, static".into(),
     )];
+    eprintln!("== before: prepared nodes in no cluster");
+    lab.reset(&nodes)?;
+    formation::prepare(project, NODES)?;
+    place(&binary.path, &nodes)?;
+    let args = preflight_args(&lab, &nodes)?;
+    let names = ["`pve_preflight` before a join, process time", "`pve_preflight` before a join, wall clock"];
+    rows.extend(looks(&lab, nodes[2], "pve_preflight", "a prepared node", names, &args, Some(PREFLIGHT))?);
     for method in ["brokered", "api"] {
         eprintln!("== {method}: fresh nodes");
         lab.reset(&nodes)?;
-        place(&binary.path, &nodes)?;
-        if method == "brokered" {
-            let args = preflight_args(&lab, &nodes)?;
-            let names = ["`pve_preflight` before, process time", "`pve_preflight` before, wall clock"];
-            rows.extend(looks(
-                &lab,
-                nodes[2],
-                "pve_preflight",
-                "a fresh node",
-                names,
-                &args,
-                Some(PREFLIGHT),
-            )?);
-        }
         let fresh = time(|| site(project, method))?;
         oracle::await_healthy(&lab, &nodes, LINKS.len() as u8, Duration::from_secs(15))?;
         let joins = joins(&lab, &nodes, method)?;
@@ -106,6 +99,7 @@ pub fn run(project: &Project, args: &[String]) -> Result<()> {
             ));
         }
     }
+    place(&binary.path, &nodes)?;
     let preflight = preflight_args(&lab, &nodes)?;
     for (module, names, args, limit) in [
         (
