@@ -140,6 +140,27 @@ pub(super) const STATES: &[State] = &[
         ..GOOD
     },
     State {
+        what: "one of three is off, and two former nodes' files are left",
+        conf: || golden::file_in("17-delnode/before"),
+        votes: Some("17-delnode/before"),
+        besides: |fake| {
+            for former in ["pve8", "pve9"] {
+                fake.write(&format!("/etc/pve/nodes/{former}/pve-ssl.pem"), "left");
+            }
+        },
+        fails: &["links-connected", "members-complete", "no-former-members"],
+        ..GOOD
+    },
+    State {
+        what: "the same after it was removed",
+        conf: || golden::file_in("17-delnode/after"),
+        votes: Some("17-delnode/after"),
+        members: Some("17-delnode/after"),
+        besides: |fake| fake.write("/etc/pve/nodes/pve3/pve-ssl.pem", "left"),
+        fails: &["no-former-members"],
+        ..GOOD
+    },
+    State {
         what: "a node that was removed while it was off, and is up again",
         node: PVE3,
         votes: Some("17-delnode/removed-node-booted-pve3-view"),
