@@ -50,8 +50,8 @@ pub fn samples(seen: &str) -> Result<Vec<Sample>> {
     seen.lines().map(read).collect()
 }
 
-/// Ends the watch on every node, each of which was watched throughout: none that was quorate ever lost it, but for the second node of the cluster. Tells how
-/// many samples that says.
+/// Ends the watch on every node, each of which was watched throughout: none that was quorate ever lost it, but for the
+/// second node of the cluster. Tells how many samples that says.
 pub fn proven(lab: &Lab<'_>, nodes: &[Node]) -> Result<usize> {
     let mut count = 0;
     for node in nodes {

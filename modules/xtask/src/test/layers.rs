@@ -106,9 +106,11 @@ pub const LAYERS: &[Layer] = &[
         needs: &["build", "lab"],
         deadline: minutes(15),
         has_own_lab: true,
-        ..quick("faults", "operations are struck in the middle: a sample of docs/faults.md", |project, _| {
-            faults::sample(project)
-        })
+        ..quick(
+            "faults",
+            "operations are struck in the middle: a sample of the fault matrix",
+            |project, _| faults::sample(project),
+        )
     },
     Layer {
         needs: &["build", "venv", "lab"],

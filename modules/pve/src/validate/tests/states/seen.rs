@@ -143,11 +143,7 @@ pub(super) const STATES: &[State] = &[
         what: "one of three is off, and two former nodes' files are left",
         conf: || golden::file_in("17-delnode/before"),
         votes: Some("17-delnode/before"),
-        besides: |fake| {
-            for former in ["pve8", "pve9"] {
-                fake.write(&format!("/etc/pve/nodes/{former}/pve-ssl.pem"), "left");
-            }
-        },
+        besides: leave_former_files,
         fails: &["links-connected", "members-complete", "no-former-members"],
         ..GOOD
     },
@@ -187,11 +183,7 @@ pub(super) const STATES: &[State] = &[
         what: "a node that was separated has joined again, and two former nodes' files are left",
         conf: || conf_in("18-separate-node/9-after-rejoin"),
         votes: Some("18-separate-node/9-after-rejoin"),
-        besides: |fake| {
-            for former in ["pve8", "pve9"] {
-                fake.write(&format!("/etc/pve/nodes/{former}/pve-ssl.pem"), "left");
-            }
-        },
+        besides: leave_former_files,
         fails: &["no-former-members"],
         ..GOOD
     },
@@ -257,6 +249,7 @@ pub(super) const STATES: &[State] = &[
         node: ("pve4", "10.88.0.14"),
         conf: concurrent,
         votes: Some("22-concurrent-join/recover-3-updatecerts"),
+        // As pve1 saw them: pmxcfs has one list.
         members: Some("22-concurrent-join/recover-4-pve1-view"),
         ..GOOD
     },
@@ -322,6 +315,13 @@ pub(super) const STATES: &[State] = &[
         ..GOOD
     },
 ];
+
+/// What two nodes left that were removed long before.
+fn leave_former_files(fake: &Fake) {
+    for former in ["pve8", "pve9"] {
+        fake.write(&format!("/etc/pve/nodes/{former}/pve-ssl.pem"), "left");
+    }
+}
 
 /// What pmxcfs refuses without quorum. The tests are root's, who may write anywhere: so a file is in the directory's place.
 pub(super) fn refuse_locks(fake: &Fake) {
