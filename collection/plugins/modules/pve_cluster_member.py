@@ -18,8 +18,8 @@ description:
     Runs on a quorate member. Lists new nodes in the cluster's configuration and returns, sealed to a key that each of
     them made, what they need to become members.
   - >-
-    A node that is listed with the same addresses and not up yet gets the same material again, without a change; a node
-    that is online already is left alone.
+    A node that is listed with the same addresses already gets material again, without a change, whether it is up or
+    not: its join may have been cut off and begins anew.
 author:
   - The sddc.pve contributors (@sddc-pve)
 requirements:
@@ -120,7 +120,9 @@ options:
         type: int
       public_key:
         description:
-          - Public key from RV(sddc.pve.pve_cluster_join#module:join_request) of that node. Needed for O(state=present).
+          - >-
+            Public key from RV(sddc.pve.pve_cluster_join#module:join_request) of that node. Needed for O(state=present),
+            but for a node that is online.
         type: str
       proven_stopped:
         description:
@@ -263,8 +265,8 @@ msg:
 join_material:
   description:
     - >-
-      For each node that is listed and not online: what it needs, sealed to its key. It holds corosync's authkey, but
-      only the node that made the key can open it, once.
+      For each node with O(nodes[].public_key): what it needs, sealed to its key. It holds corosync's authkey, but only
+      the node that made the key can open it, once.
   returned: with O(state=present), not in check mode
   type: dict
 admitted:

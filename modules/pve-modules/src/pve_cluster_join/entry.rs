@@ -55,7 +55,7 @@ fn brokered(
         if is_check {
             return Ok((None, Forecast::default()));
         }
-        let fault = "method brokered needs material: pass join_material of this node from pve_cluster_member";
+        let fault = "method brokered needs material: pass join_material of this node from pve_cluster_member, run on a member with its public_key";
         return Err(session.refusal(what, &[fault.to_owned()]));
     };
     let name = session.facts.node.clone();

@@ -54,9 +54,8 @@ fn admit(node: &Node, call: &Invocation, args: &Args) -> Result<Outcome, Failure
         session.perform(Work::Admit(request))?;
     }
     let mut material = Map::new();
-    let listed = args.nodes.iter().filter(|asked| !decision.online.contains(&asked.name));
-    for asked in listed {
-        let key = asked.public_key.as_deref().unwrap_or_default();
+    // A node that is online may have been cut off in its join, and must then begin it anew: who has a key gets material.
+    for (asked, key) in args.nodes.iter().filter_map(|asked| Some((asked, asked.public_key.as_deref()?))) {
         let sealed =
             session.look("seal join material", |node| admission::sealed_material(node, &asked.name, key))?;
         material.insert(asked.name.clone(), Value::String(sealed));

@@ -129,7 +129,7 @@ const TABLE: Spec = Spec {
         Ret::new(
             "join_material",
             Kind::Dict,
-            &["For each node that is listed and not online: what it needs, sealed to its key. It holds \
+            &["For each node with O(nodes[].public_key): what it needs, sealed to its key. It holds \
                corosync's authkey, but only the node that made the key can open it, once."],
         )
         .returned("with O(state=present), not in check mode"),
@@ -192,8 +192,8 @@ const TABLE: Spec = Spec {
         &[
             "Runs on a quorate member. Lists new nodes in the cluster's configuration and returns, sealed to a key \
              that each of them made, what they need to become members.",
-            "A node that is listed with the same addresses and not up yet gets the same material again, without a \
-             change; a node that is online already is left alone.",
+            "A node that is listed with the same addresses already gets material again, without a change, whether it is \
+             up or not: its join may have been cut off and begins anew.",
         ],
     )
 };
@@ -208,7 +208,7 @@ const NODE: &[Opt] = &[
         "public_key",
         Kind::Str,
         &["Public key from RV(sddc.pve.pve_cluster_join#module:join_request) of that node. Needed for \
-           O(state=present)."],
+           O(state=present), but for a node that is online."],
     )
     .not_secret(),
     Opt::new(
