@@ -13,6 +13,11 @@ use crate::lab::{Lab, Node};
 const DIGEST: &str =
     "cd /etc/pve && find . -type f ! -name '.*' -print0 | sort -z | xargs -0 -r sha256sum | sha256sum";
 
+/// Shell line that prints what a node in no cluster may not have. Every lab node is a quorum device's host, too, as its
+/// packages make it: that is not of a cluster.
+pub const OF_A_CLUSTER: &str = "find /etc/corosync /var/lib/corosync -type f -not -path '*/qnetd/*' 2>/dev/null; \
+    ls /etc/pve/corosync.conf 2>/dev/null; true";
+
 /// How one node sees the cluster.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sight {

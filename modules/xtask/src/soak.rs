@@ -207,9 +207,8 @@ impl<'a> Bench<'a> {
     /// No node has anything of a cluster, say its files and corosync.
     fn apart(&self) -> Result<()> {
         for node in &self.nodes {
-            let line =
-                "ls /etc/pve/corosync.conf /etc/corosync/* 2>/dev/null; ls /etc/pve/nodes; pgrep -x corosync";
-            let said = self.lab.exec(*node, &["sh", "-c", line])?;
+            let line = format!("{}; ls /etc/pve/nodes; pgrep -x corosync", oracle::OF_A_CLUSTER);
+            let said = self.lab.exec(*node, &["sh", "-c", &line])?;
             let said = String::from_utf8_lossy(&said.stdout).trim().to_owned();
             ensure!(said == node.name(), "{node} was reset and has {said:?}");
         }

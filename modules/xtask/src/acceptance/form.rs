@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use super::scene::{Scene, same};
 use crate::lab::{LINKS, Node};
-use crate::quorum_watch;
+use crate::{oracle, quorum_watch};
 
 /// Fresh nodes become one cluster; the second run changes nothing.
 pub fn fresh(scene: &Scene<'_>) -> Result<()> {
@@ -113,8 +113,11 @@ pub fn reset(scene: &Scene<'_>) -> Result<()> {
     for node in &nodes {
         let left = scene.sh(
             *node,
-            "ls -d /etc/pve/corosync.conf /etc/corosync/* /var/lib/corosync/* 2>/dev/null | grep -v qnetd; ls /etc/pve/nodes; \
-             systemctl is-active corosync; grep -o 'root@pve.*' /etc/pve/priv/authorized_keys",
+            &format!(
+                "{}; ls /etc/pve/nodes; systemctl is-active corosync; \
+                 grep -o 'root@pve.*' /etc/pve/priv/authorized_keys",
+                oracle::OF_A_CLUSTER
+            ),
         );
         let left: Vec<String> = left?
             .lines()

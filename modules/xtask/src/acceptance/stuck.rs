@@ -28,6 +28,7 @@ use super::play::Run;
 use super::recover::{apply, named, tell};
 use super::scene::{PASSWORD, Scene};
 use crate::lab::{LINKS, Node};
+use crate::oracle;
 
 const CLUSTER: &str = "sddc-cluster";
 const MEMBER: &str = "timeout 60 sh -c 'until corosync-quorumtool -s | grep -q \"Quorate:.*Yes\" && echo >/etc/pve/ready; do sleep 0.3; done'; \
@@ -126,8 +127,7 @@ fn nowhere(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
             told.output
         );
         play_printed(scene, &told, &format!("reset.yml -e pve_reset_confirm={CLUSTER}"))?;
-        let left =
-            scene.sh(first, "ls /etc/pve/corosync.conf /etc/corosync/corosync.conf 2>/dev/null || true")?;
+        let left = scene.sh(first, oracle::OF_A_CLUSTER)?;
         ensure!(left.is_empty(), "{label}: {left} is left");
         println!("  {label}: taken apart as printed");
     }
@@ -244,7 +244,7 @@ fn deleted_online(scene: &Scene<'_>, nodes: &[Node], all: &[Node]) -> Result<()>
     named(&told, &["pve4 [removed]"])?;
     play_printed(scene, &told, "remove.yml -e pve_remove=pve4")?;
     scene.healthy(nodes)?;
-    let left = scene.sh(all[3], "ls /etc/pve/corosync.conf /etc/corosync/* 2>/dev/null || true")?;
+    let left = scene.sh(all[3], oracle::OF_A_CLUSTER)?;
     ensure!(left.is_empty(), "{left} is left on pve4");
     let well = scene.play("recover.yml", "deleted-online-well").succeed()?;
     ensure!(!well.output.contains("by hand"), "something is wrong still: {}", well.output);

@@ -18,9 +18,8 @@ const ENDED: &str = "grep -l '\"state\":\"running\"' /var/lib/sddc-pve/operation
     served=$(timeout 10 openssl s_client -connect localhost:8006 </dev/null 2>/dev/null | openssl x509 -noout -fingerprint -sha256); \
     own=$(openssl x509 -in /etc/pve/local/pve-ssl.pem -noout -fingerprint -sha256); \
     test \"$served\" = \"$own\" || echo \"the API serves $served, not $own\"; true";
-/// What may not be on a node that is in no cluster.
-const ALONE: &str = "find /etc/corosync /var/lib/corosync -type f -not -path '*/qnetd/*'; ls /etc/pve/corosync.conf 2>/dev/null; \
-    systemctl is-active --quiet corosync && echo corosync runs; ls /etc/pve/nodes | grep -vx $(hostname); \
+/// What else may not be on a node that is in no cluster.
+const ALONE: &str = "systemctl is-active --quiet corosync && echo corosync runs; ls /etc/pve/nodes | grep -vx $(hostname); \
     touch /etc/pve/probe && rm /etc/pve/probe || echo /etc/pve is not writable; true";
 
 /// A shell line on a node; its standard output.
@@ -62,7 +61,9 @@ pub fn are_members(lab: &Lab<'_>, nodes: &[Node]) -> Result<()> {
 
 /// A node is in no cluster, and nothing goes on on it.
 pub fn is_alone(lab: &Lab<'_>, node: Node) -> Result<()> {
-    until_none(&format!("left on {node}"), || Ok(sh(lab, node, ALONE)? + &sh(lab, node, ENDED)?))
+    until_none(&format!("left on {node}"), || {
+        Ok(sh(lab, node, oracle::OF_A_CLUSTER)? + &sh(lab, node, ALONE)? + &sh(lab, node, ENDED)?)
+    })
 }
 
 /// Waits until a node is quorate and /etc/pve writable, or until its time is up: what must be, others look at.
