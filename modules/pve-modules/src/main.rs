@@ -13,13 +13,15 @@ use pve_modules::pve_cluster_join::{self, token_file};
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().take(32).collect();
     match words.as_slice() {
-        [_, command, id] if command == operation::COMMAND => match operation::run_unit(&Node::real(), id) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("operation {id}: {error:#}");
-                ExitCode::FAILURE
+        [_, command, id] if command == operation::COMMAND => {
+            match operation::run_unit(&Node::real_that_undoes(), id) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("operation {id}: {error:#}");
+                    ExitCode::FAILURE
+                }
             }
-        },
+        }
         [_, command] if command == link_probe::unit::COMMAND => match link_probe::unit::run(&Node::real()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {

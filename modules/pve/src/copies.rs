@@ -31,7 +31,7 @@ pub fn keep(run: &Run<'_>, folder: &str, directory: &str) -> anyhow::Result<Stri
     );
     std::fs::rename(node.path(&partial), node.path(&path))
         .with_context(|| format!("can't write {path:?}"))?;
-    forget_old(node, folder, "")?;
+    forget_old(node, folder, "", ENDING)?;
     Ok(path)
 }
 
@@ -40,10 +40,10 @@ pub fn path(run: &Run<'_>, folder: &str) -> String {
     format!("{folder}/{}.tar{ENDING}", run.id())
 }
 
-/// Removes all but the newest compressed files of a folder whose names begin with `beginning`, which sort by their time.
-pub fn forget_old(node: &Node, folder: &str, beginning: &str) -> anyhow::Result<()> {
+/// Removes all but the newest files of a folder whose names, which sort by their time, begin and end so.
+pub fn forget_old(node: &Node, folder: &str, beginning: &str, ending: &str) -> anyhow::Result<()> {
     let mut names = node.list(folder)?;
-    names.retain(|name| name.starts_with(beginning) && name.ends_with(ENDING));
+    names.retain(|name| name.starts_with(beginning) && name.ends_with(ending));
     for name in &names[..names.len().saturating_sub(KEPT)] {
         node.remove(&format!("{folder}/{name}"))?;
     }
@@ -65,11 +65,11 @@ mod tests {
         for other in ["/var/backup/README", "/var/backup/another.gz", "/var/backup/config-1.sql.gz.partial"] {
             fake.write(other, "x");
         }
-        forget_old(&node, "/var/backup", "config-").unwrap();
+        forget_old(&node, "/var/backup", "config-", ENDING).unwrap();
         let left = node.list("/var/backup").unwrap();
         assert_eq!(left.len(), KEPT + 3, "{left:?}");
         assert!(left.contains(&"config-1700000015.sql.gz".to_owned()), "{left:?}");
         assert!(!left.contains(&"config-1700000014.sql.gz".to_owned()), "{left:?}");
-        forget_old(&node, "/nowhere", "").unwrap();
+        forget_old(&node, "/nowhere", "", ENDING).unwrap();
     }
 }

@@ -41,8 +41,11 @@ impl Deadline {
         Self { at: self.at.min(Self::after(node, after).at) }
     }
 
-    /// Time left; zero when it has passed.
+    /// Time left; zero when it has passed, or when this process was told to end.
     pub fn left(self, node: &Node) -> Duration {
+        if node.is_told_to_end() {
+            return Duration::ZERO;
+        }
         self.at.saturating_sub(node.monotonic())
     }
 

@@ -184,6 +184,14 @@ impl Host for FakeHost {
         self.0.machine.lock().unwrap_or_else(PoisonError::into_inner).clock
     }
 
+    fn is_told_to_end(&self) -> bool {
+        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner).is_told_to_end
+    }
+
+    fn hear_end(&self) {
+        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner).is_told_to_end = false;
+    }
+
     fn sleep(&self, duration: Duration) {
         let mut machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
         // A wait of nothing must still end: real time passes by itself, this clock does not.

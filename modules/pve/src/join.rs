@@ -3,6 +3,7 @@
 //! decided before (`join::check`).
 
 mod api;
+mod backup;
 mod brokered;
 pub mod check;
 mod expect;
@@ -22,9 +23,9 @@ use serde_json::{Value, json};
 use crate::gather::LOCAL_CONF;
 use crate::https::Fingerprint;
 use crate::observe::{self, LinkAddress};
-use crate::operation::Run;
+use crate::operation::{Journal, Kind, Run};
 use crate::snapshot::{self, Snapshot};
-use crate::{Node, seal, sshd};
+use crate::{Deadline, Node, seal, sshd};
 use finish::Api;
 pub use finish::is_complete;
 pub use rollback::undo;
@@ -49,6 +50,8 @@ const SYSTEM_FILES: [&str; 5] = [
 const ACCESS_FILES: [&str; 3] = ["/etc/ssh/sshd_config", sshd::DROP_IN, "/root/.ssh"];
 /// How long a corosync that runs may take to find the others.
 const SETTLING: Duration = Duration::from_secs(10);
+/// How long a node that has been a member may take to see quorum again, as after it booted.
+const QUORUM_TIME: Duration = Duration::from_secs(30);
 /// PVE moves root's keys here before it even logs in to the other side.
 const PVE_KEYS: &str = "/etc/pve/priv/authorized_keys";
 
@@ -233,6 +236,24 @@ fn conclude(run: &mut Run<'_>, cluster_name: &str, name: &str) -> anyhow::Result
     Ok(result)
 }
 
+/// Whether a join whose process was killed can be settled now. Without quorum it could not be finished, and undoing it would
+/// take from a member what may be the last copy of the cluster's configuration.
+pub fn may_settle(node: &Node, journal: &Journal) -> anyhow::Result<()> {
+    let Some(cluster) = journal.marks.get(finish::MEMBER) else { return Ok(()) };
+    let is_being_undone = journal.marks.get("pmxcfs").is_some_and(|mark| mark == "restored");
+    if is_being_undone || !node.exists(LOCAL_CONF) {
+        return Ok(());
+    }
+    let soon = Deadline::after(node, QUORUM_TIME);
+    observe::wait_until_quorate(node, cluster, &[], soon).map(drop).with_context(|| {
+        format!(
+            "{} was cut off when this node was a member already, and can be finished with quorum only: bring the other \
+             members up and run again, or see what playbooks/recover.yml says",
+            journal.title()
+        )
+    })
+}
+
 /// Finishes a join whose process was killed, when corosync has made the node a quorate member meanwhile: the others
 /// count on it already.
 pub fn finish_after_crash(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
@@ -285,6 +306,13 @@ pub fn stopped_proof(node: &Node, name: &str) -> anyhow::Result<StoppedProof> {
         is_corosync_stopped: status.is_none(),
         is_configuration_gone: !files.iter().any(|path| node.exists(path)),
     })
+}
+
+/// Number of nodes that the cluster had before the join that has just failed here, by its journal.
+pub fn nodes_before(node: &Node, name: &str) -> Option<usize> {
+    let last = Journal::all(node).ok()?.pop()?;
+    let is_it = last.kind == Kind::Join && last.target.starts_with(&format!("{name} into "));
+    last.marks.get("nodes_before").filter(|_| is_it)?.parse().ok().filter(|count| *count > 0)
 }
 
 /// Into the file that only root reads and that the unit removes at once, and nowhere else.

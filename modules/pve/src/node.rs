@@ -43,6 +43,12 @@ pub trait Host: Send + Sync {
     fn now(&self) -> SystemTime;
     /// A clock that never goes back.
     fn monotonic(&self) -> Duration;
+    /// Whether this process was told to end (SIGTERM) and has not said yet that it heard it: no wait lasts any longer.
+    fn is_told_to_end(&self) -> bool {
+        false
+    }
+    /// What is done from now on takes its time, whoever tells it to end.
+    fn hear_end(&self) {}
     /// Lets time pass. Only waits on a condition call this, see [`crate::Deadline::wait`].
     fn sleep(&self, duration: Duration);
     /// Speaks HTTPS to another node, or only sees which certificate it shows.
@@ -184,6 +190,11 @@ impl Node {
         Self::new(Box::new(RealHost::default()), PathBuf::from("/"))
     }
 
+    /// The same for a process of which SIGTERM is a wish that it obeys when it has tidied up.
+    pub fn real_that_undoes() -> Self {
+        Self::new(Box::new(RealHost::that_listens()), PathBuf::from("/"))
+    }
+
     /// A machine behind another host and root, for tests.
     pub fn new(host: Box<dyn Host>, root: PathBuf) -> Self {
         Self { host, root }
@@ -250,6 +261,16 @@ impl Node {
     /// A clock that never goes back.
     pub fn monotonic(&self) -> Duration {
         self.host.monotonic()
+    }
+
+    /// Whether this process was told to end and has not said yet that it heard it.
+    pub fn is_told_to_end(&self) -> bool {
+        self.host.is_told_to_end()
+    }
+
+    /// What is done from now on takes its time.
+    pub fn hear_end(&self) {
+        self.host.hear_end();
     }
 
     /// Lets time pass, for [`crate::Deadline::wait`] only.

@@ -124,6 +124,10 @@ pub fn settle_earlier(
     let Some(mut journal) = unended(node)?.filter(|current| current.id == journal.id) else {
         return settle_earlier(node, kind, target, timeout, is_check);
     };
+    // Whoever resets this node wants it out of the cluster.
+    if kind != Kind::Reset && !journal.is_half_undone() {
+        work::may_settle(node, &journal)?;
+    }
     // Of one that is half undone, too, the end is waited for.
     journal.state = State::Running;
     journal.save(node)?;
@@ -142,7 +146,7 @@ pub fn settle_earlier(
             }
             // What it had done by then is seen in the cluster's configuration, and taken into account.
             Some(end) if !end.marks.contains_key(journal::UNDO) => Ok(Standing::Recovered(format!(
-                "{title} had been cut off: what it had not done yet is done now"
+                "{title} had been cut off: what it had not done yet is left to whoever asks for it again"
             ))),
             _ => Err(error.context(format!("{title} had been cut off and can't be undone"))),
         },

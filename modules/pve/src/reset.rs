@@ -25,6 +25,8 @@ use crate::{Cmd, Node, copies, observe, qdevice, services, sshd};
 const COPIES: &str = "/var/lib/sddc-pve/resets";
 /// The mark that holds the request.
 const MARK: &str = "reset";
+/// The mark of the point of no return.
+const SEPARATING: &str = "separating";
 const KEYS: &str = "/etc/pve/priv/authorized_keys";
 const KNOWN_HOSTS: &str = "/etc/pve/priv/known_hosts";
 /// What belongs to the cluster as a whole. `pvecm updatecerts` makes each anew (`PVE/Cluster/Setup.pm`); the next
@@ -81,8 +83,12 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     phases(run, request)
 }
 
-/// Goes on with a reset whose process was killed.
+/// Goes on with a reset whose process was killed, once it has begun to separate the node. Before that nothing is lost, and
+/// whether the node may go must be decided anew.
 pub fn resume(run: &mut Run<'_>) -> anyhow::Result<Option<Value>> {
+    if run.marked(SEPARATING).is_none() {
+        return Ok(None);
+    }
     let Some(text) = run.marked(MARK) else { return Ok(None) };
     let request: Request = serde_json::from_str(text).context("the journal's mark \"reset\"")?;
     phases(run, &request).map(Some)
@@ -103,6 +109,11 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
         // What let other nodes in for the cluster's sake is no key of this node's.
         let is_own = |line: &str| !is_key_of(line, &request.others) && !authorized_keys::is_token(line);
         let removed = filter(run.node, sshd::OWN_KEYS, is_own)?;
+        let is_key = |line: &str| !line.trim().is_empty() && !line.starts_with('#');
+        if removed > 0 && !run.node.read(sshd::OWN_KEYS)?.unwrap_or_default().lines().any(is_key) {
+            let text = "only keys of the other nodes let root in here, and they do no more: from now on it takes root's password";
+            run.warn(text.to_owned());
+        }
         Ok(((), format!("{told}; {removed} of other nodes left out")))
     })?;
     let copy = run.step("keep a copy of /etc/pve", |run| {
@@ -114,6 +125,7 @@ fn phases(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
         Ok((path.clone(), path))
     })?;
     run.step("separate this node", |run| {
+        run.mark(SEPARATING, "begun")?;
         let own = request.node.clone();
         stop_qdevice(run)?;
         separate(run, |node| forget_cluster(node, &own, &request.others))?;
@@ -178,10 +190,8 @@ fn forget_cluster(node: &Node, own: &str, others: &[Other]) -> anyhow::Result<()
     Ok(())
 }
 
-/// PVE makes root's key of a node with the comment `root@NAME`.
 fn is_key_of(line: &str, others: &[Other]) -> bool {
-    let comment = line.split_whitespace().last().unwrap_or_default();
-    comment.strip_prefix("root@").is_some_and(|name| others.iter().any(|other| other.name == name))
+    others.iter().any(|other| authorized_keys::is_of_node(line, &other.name))
 }
 
 /// A line of known_hosts names hosts in its first word, separated by commas.
@@ -247,9 +257,15 @@ mod tests {
     #[test]
     fn another_nodes_key_is_known_by_its_whole_name() {
         assert!(is_key_of("ssh-rsa AAAA root@pve2", &others()));
-        for line in
-            ["ssh-rsa AAAA root@pve21", "ssh-rsa AAAA admin@pve2", "ssh-ed25519 AAAA", "# root@pve2x", ""]
-        {
+        for line in [
+            "ssh-rsa AAAA root@pve21",
+            "ssh-rsa AAAA admin@pve2",
+            "ssh-ed25519 AAAA",
+            "# root@pve2",
+            "",
+            "from=\"10.88.0.1\" ssh-rsa AAAA root@pve2",
+            "ssh-ed25519 AAAA laptop of root@pve2",
+        ] {
             assert!(!is_key_of(line, &others()), "{line}");
         }
     }

@@ -31,9 +31,12 @@ pub fn separate(run: &mut Run<'_>, also: impl FnOnce(&Node) -> anyhow::Result<()
             false => Progress::Pending("/etc/pve is empty".to_owned()),
         })
     })?;
-    let removed = also(node).and_then(|()| {
-        [SHARED_CONF, LOCAL_CONF, AUTHKEY].into_iter().try_for_each(|path| node.remove(path).map(drop))
-    });
+    // First what makes a member of it: a pmxcfs that finds the configuration goes back to the cluster, and what was removed
+    // here could be removed there, too, since the newer database wins (pmxcfs: dcdb.c).
+    let removed = [AUTHKEY, LOCAL_CONF, SHARED_CONF]
+        .into_iter()
+        .try_for_each(|path| node.remove(path).map(drop))
+        .and_then(|()| also(node));
     // Whatever came of it: this pmxcfs ends with the operation, and would take /etc/pve with it.
     let is_back = end_local(run).and_then(|()| {
         // It has been started and stopped more often in the last seconds than systemd lets a unit (systemd.unit(5),

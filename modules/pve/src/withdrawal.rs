@@ -143,6 +143,10 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     }
     let deadline = run.deadline.within(run.node, Duration::from_secs(30));
     let lock = ClusterLock::take_for(run, LOCK, deadline)?;
+    // It may have come up, or have gone, while the lock was waited for.
+    if decide(run.node, request)? == Verdict::NotListed {
+        return Ok(json!({ "removed": [] }));
+    }
     run.step(&format!("take {name} off the list"), |run| {
         let said = delist::ask(run, &name)?;
         let what = format!("corosync.conf to list {name:?} no more");

@@ -90,6 +90,10 @@ fn join(node: &Node, call: &Invocation, args: Args) -> Result<Outcome, Failure> 
 
 /// What a failed join leaves of corosync here, for who has to take the node off the cluster's list.
 fn with_stopped(node: &Node, name: &str, failure: Failure) -> Failure {
+    let failure = match join::nodes_before(node, name) {
+        Some(count) => failure.with("nodes_before", count),
+        None => failure,
+    };
     match stopped_proof(node, name) {
         Ok(proof) => failure
             .with("stopped", proof.is_corosync_stopped && proof.is_configuration_gone)

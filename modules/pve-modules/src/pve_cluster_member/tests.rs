@@ -219,6 +219,21 @@ fn the_second_node_that_never_came_up_goes_only_with_journal_and_proof() {
 }
 
 #[test]
+fn a_node_that_comes_up_while_the_lock_is_waited_for_stays() {
+    let fake = single();
+    call(&fake, json!([asked("pve2", 12, &sample_key())]));
+    fake.on(|machine, cmd| {
+        if cmd.line() == "pvecm expected 1" {
+            machine.online = None;
+        }
+        None
+    });
+    let result = withdraw(&fake, "pve2", true);
+    assert!(result["msg"].as_str().unwrap().contains("\"pve2\" is online"), "{result:?}");
+    assert!(conf(&fake).node("pve2").is_some() && !fake.calls().iter().any(|line| line.contains("delnode")));
+}
+
+#[test]
 fn without_the_journal_of_the_admission_a_person_must_decide() {
     let fake = Fake::member("pve1", "10.88.0.11", &conf_with_second());
     fake.machine().online = Some([].into());

@@ -153,6 +153,40 @@ fn etc_pve_is_there_again_though_nothing_could_be_removed_from_it() {
 }
 
 #[test]
+fn what_is_the_clusters_goes_only_from_a_node_that_does_not_come_back_to_it() {
+    let fake = member();
+    // No file: what can't be removed.
+    std::fs::remove_file(fake.path("/etc/corosync/authkey")).unwrap();
+    fake.write("/etc/corosync/authkey/x", "");
+    let result = call(&fake, args());
+    assert!(result["msg"].as_str().unwrap().contains("/etc/corosync/authkey"), "{result:?}");
+    assert!(fake.path("/etc/pve/nodes/pve2/pve-ssl.pem").exists(), "pmxcfs would carry that to the others");
+}
+
+#[test]
+fn a_reset_that_was_cut_off_before_it_separated_is_nobodys_to_end_unasked() {
+    let mut seen = [0, 0];
+    for number in 1.. {
+        let fake = member();
+        let is_over = killed_at(&fake, number, |node| run(node, &invocation(&MODULE, args()))).is_some();
+        let unended = pve::operation::unended(&fake.node()).unwrap();
+        if let Some(unended) = unended {
+            let has_begun = unended.marks.contains_key("separating");
+            seen[usize::from(has_begun)] += 1;
+            let time = std::time::Duration::from_secs(60);
+            pve::operation::settle_earlier(&fake.node(), Kind::Admit, "pve4 into \"oracle\"", time, false)
+                .unwrap();
+            let is_member = fake.path("/etc/pve/corosync.conf").exists();
+            assert_eq!(is_member, !has_begun, "killed at program {number}");
+        }
+        if is_over {
+            break;
+        }
+    }
+    assert!(seen.iter().all(|times| *times > 0), "{seen:?}");
+}
+
+#[test]
 fn a_node_that_was_never_in_a_cluster_is_left_alone() {
     let fake = fresh("pve1", "10.88.0.11");
     let before = state(&fake);

@@ -43,6 +43,8 @@ pub struct Machine {
     pub clock: Duration,
     /// Wall clock at zero of the monotonic one.
     pub booted: SystemTime,
+    /// Whether this program was sent SIGTERM.
+    pub is_told_to_end: bool,
     /// Every command line run so far.
     pub calls: Vec<String>,
     /// Votes that were told to be expected in place of the configured ones.
@@ -125,6 +127,7 @@ impl Machine {
             booted: SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_359_600),
             calls: Vec::new(),
             expected: None,
+            is_told_to_end: false,
             own_program: None,
             devices: BTreeSet::new(),
             qnetd_votes: true,

@@ -19,6 +19,9 @@ pub(super) const UNITS: [&str; 2] = ["pvedaemon", "pveproxy"];
 const QUEUED: Duration = Duration::from_secs(10);
 const KNOWN_HOSTS: &str = "/etc/ssh/ssh_known_hosts";
 
+/// Mark of a node that has been a quorate member in this join: its database is the cluster's, and others count on it.
+pub(super) const MEMBER: &str = "member";
+
 /// How far the API's restart belongs to the join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Api {
@@ -47,6 +50,7 @@ pub(super) fn wait_for_membership(run: &mut Run<'_>, cluster_name: &str, name: &
     run.step("wait for quorum", |run| {
         let view = observe::wait_until_quorate(run.node, cluster_name, &[], run.deadline)?;
         let others = wait_for_files(run, name)?;
+        run.mark(MEMBER, cluster_name)?;
         Ok(((), format!("config version {}, files of {}", view.config_version, others.join(", "))))
     })
 }

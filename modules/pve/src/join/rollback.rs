@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::{ACCESS_FILES, DATABASE, PVE_KEYS, SYSTEM_FILES, api, finish, ssh};
+use super::{ACCESS_FILES, DATABASE, PVE_KEYS, SYSTEM_FILES, api, backup, finish, ssh};
 use crate::gather::{AUTHKEY, LOCAL_CONF};
 use crate::operation::Run;
 use crate::snapshot::{self, Snapshot};
@@ -63,6 +63,10 @@ fn restore_pmxcfs(run: &mut Run<'_>, snapshot: &Snapshot<'_>) -> anyhow::Result<
     })?;
     run.step("restore the database and corosync's files", |run| {
         if snapshot.holds(DATABASE[0]) {
+            // It was the cluster's, and may be the last copy of what has changed there since.
+            if run.marked(finish::MEMBER).is_some() {
+                backup::move_database(run.node)?;
+            }
             // Whatever lies beside the restored database belongs to another one.
             for path in DATABASE {
                 run.node.remove(path)?;

@@ -5,12 +5,14 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use signal_hook::consts::signal::SIGTERM;
 
 use super::{Cmd, Host, Output, Partner, RunError, Socket};
 use crate::https::{Exchange, HttpsError, Reply};
@@ -23,11 +25,25 @@ const OUTPUT_LIMIT: u64 = 16 << 20;
 /// The machine this process runs on.
 pub struct RealHost {
     started: Instant,
+    told_to_end: Arc<AtomicBool>,
+    has_heard: AtomicBool,
+}
+
+impl RealHost {
+    /// SIGTERM does not kill this process, but is noted.
+    pub(super) fn that_listens() -> Self {
+        let host = Self::default();
+        if let Err(error) = signal_hook::flag::register(SIGTERM, host.told_to_end.clone()) {
+            // It is killed by it then, which the next run settles.
+            eprintln!("SIGTERM can't be listened for: {error}");
+        }
+        host
+    }
 }
 
 impl Default for RealHost {
     fn default() -> Self {
-        Self { started: Instant::now() }
+        Self { started: Instant::now(), told_to_end: Arc::default(), has_heard: AtomicBool::new(false) }
     }
 }
 
@@ -82,6 +98,14 @@ impl Host for RealHost {
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn is_told_to_end(&self) -> bool {
+        self.told_to_end.load(Ordering::SeqCst) && !self.has_heard.load(Ordering::SeqCst)
+    }
+
+    fn hear_end(&self) {
+        self.has_heard.store(true, Ordering::SeqCst);
     }
 
     fn sleep(&self, duration: Duration) {

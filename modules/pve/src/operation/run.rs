@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyhow::ensure;
 use serde_json::Value;
 
 use super::journal::{self, Journal, State, Step, UNDO};
@@ -54,6 +55,7 @@ impl<'a> Run<'a> {
     // Apart from what is made anew for each step's type: it is most of the code.
     #[inline(never)]
     fn begin(&mut self, name: &str) -> anyhow::Result<(usize, Duration)> {
+        ensure!(!self.node.is_told_to_end(), "step {name:?} was not begun");
         let begun = (self.journal.steps.len(), self.node.monotonic());
         let step = Step { name: name.to_owned(), status: "running".to_owned(), ..Step::default() };
         self.journal.steps.push(step);
@@ -104,6 +106,14 @@ impl<'a> Run<'a> {
         let take_back = work.take_back();
         match work.run(&mut self) {
             Ok(result) => self.conclude(State::Succeeded, result, None),
+            // Nothing can be started any more: its journal says that it was cut off, and the next run settles it.
+            Err(error) if self.node.is_told_to_end() && is_shutting_down(self.node) => {
+                return Err(error.context("this node goes down"));
+            }
+            Err(error) if self.node.is_told_to_end() => {
+                self.node.hear_end();
+                self.fail(&error.context("it was told to end (SIGTERM)"), take_back);
+            }
             Err(error) => self.fail(&error, take_back),
         }
         self.close(entry, origin, began)
@@ -131,6 +141,10 @@ impl<'a> Run<'a> {
         match finished {
             Ok(Some(result)) => self.conclude(State::Succeeded, result, None),
             Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"), None),
+            // The next run takes it up once more.
+            Err(error) if self.node.is_told_to_end() => {
+                return Err(error.context("it was told to end (SIGTERM)"));
+            }
             Err(error) => {
                 let text = "its process was killed before it ended, and it could not be finished";
                 self.fail(&error.context(text), None);
@@ -212,6 +226,11 @@ fn is_time_out(error: &anyhow::Error) -> bool {
     error
         .chain()
         .any(|cause| cause.is::<Expired>() || matches!(cause.downcast_ref(), Some(RunError::TimedOut { .. })))
+}
+
+fn is_shutting_down(node: &Node) -> bool {
+    let state = node.run(&Cmd::new("systemctl", ["is-system-running"], Duration::from_secs(5)));
+    state.is_ok_and(|output| output.stdout.trim() == "stopping")
 }
 
 /// The last lines of corosync's journal, on one line.

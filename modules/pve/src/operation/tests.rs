@@ -123,6 +123,26 @@ fn the_unit_takes_its_orders_once_and_closes_its_journal() {
 }
 
 #[test]
+fn where_no_unit_can_be_started_what_was_cut_off_stays_the_next_runs() {
+    let fake = Fake::standalone("pve2", "10.88.0.12");
+    fake.write("/opt/pve", b"\x7fELF of this program");
+    let program = fake.path("/opt/pve");
+    fake.machine().own_program = Some(program);
+    fake.on(|_, cmd| {
+        let output =
+            Output { code: Some(1), stdout: String::new(), stderr: "Failed to connect to bus".to_owned() };
+        (cmd.program == "systemd-run").then_some(Ok(output))
+    });
+    let step = Step { name: "stop pve-cluster".into(), status: "running".into(), ..Step::default() };
+    let begun = Journal { steps: vec![step], ..unended_join(&fake) };
+    begun.save(&fake.node()).unwrap();
+    let time = Duration::from_secs(60);
+    let error = settle_earlier(&fake.node(), Kind::Join, "pve2 into \"oracle\"", time, false).unwrap_err();
+    assert!(format!("{error:#}").contains("Failed to connect to bus"), "{error:#}");
+    assert_eq!(unended(&fake.node()).unwrap().unwrap().id, "1-join");
+}
+
+#[test]
 fn the_same_operation_is_attached_to_and_its_outcome_returned() {
     let (fake, _) = with_units(|_| {}, "active");
     unended_join(&fake);

@@ -54,6 +54,8 @@ pub(super) fn start(
         "--service-type=exec".to_owned(),
         // A backstop only: the operation keeps its own deadline.
         format!("--property=RuntimeMaxSec={limit}"),
+        // Told to end, it undoes what it has done.
+        format!("--property=TimeoutStopSec={}", UNDO_TIME.as_secs() + 30),
         "--property=UMask=0077".to_owned(),
         "--".to_owned(),
         program,
@@ -65,11 +67,18 @@ pub(super) fn start(
         .and_then(|()| node.run_ok(&Cmd::new("systemd-run", args, Duration::from_secs(30))));
     if let Err(error) = started {
         node.remove(&assignment_path(&journal.id))?;
-        let mut journal = journal.clone();
+        close_if_not_begun(node, journal.clone(), &error)?;
+        return Err(error.context("cannot start the operation as a transient systemd unit"));
+    }
+    Ok(())
+}
+
+/// Where nothing was begun nothing is left to be undone; one that was cut off is the next run's to settle still.
+fn close_if_not_begun(node: &Node, mut journal: Journal, error: &anyhow::Error) -> anyhow::Result<()> {
+    if journal.steps.is_empty() && journal.marks.is_empty() {
         journal.state = super::State::Failed;
         journal.error = Some(format!("{error:#}"));
         journal.save(node)?;
-        return Err(error.context("cannot start the operation as a transient systemd unit"));
     }
     Ok(())
 }
@@ -88,17 +97,14 @@ pub(crate) fn until_gone(node: &Node, name: &str, deadline: Deadline) -> anyhow:
 /// The entry of the lasting copy: runs the operation of an id to its end. Success means that the journal was
 /// closed, whatever it says.
 pub fn run_unit(node: &Node, id: &str) -> anyhow::Result<()> {
-    let mut journal = Journal::load(node, id)?.with_context(|| format!("operation {id:?} has no journal"))?;
+    let journal = Journal::load(node, id)?.with_context(|| format!("operation {id:?} has no journal"))?;
     match read_assignment(node, id) {
         Ok(told) => {
             let timeout = Duration::from_secs(told.timeout);
             execute(node, journal, told.work, &told.origin, timeout)
         }
         Err(error) => {
-            // Nothing was begun, so nothing is left to be undone.
-            journal.state = super::State::Failed;
-            journal.error = Some(format!("{error:#}"));
-            journal.save(node)?;
+            close_if_not_begun(node, journal, &error)?;
             Err(error)
         }
     }

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Kind, Run};
+use super::{Journal, Kind, Run};
 use crate::audit::Entry;
+use crate::node::Node;
 use crate::{admission, create, join, removal, reset, withdrawal};
 
 /// What an operation is to do, with everything it needs; may hold secrets.
@@ -105,6 +106,14 @@ pub(super) fn undo(kind: Kind, run: &mut Run<'_>) -> anyhow::Result<bool> {
         Kind::Join => join::undo(run),
         // What is separated or removed stays so: the next run goes on from there.
         Kind::Admit | Kind::Withdraw | Kind::Remove | Kind::Reset | Kind::Unknown => Ok(false),
+    }
+}
+
+/// Whether what was cut off can be settled now, without taking from the node what cannot be had again.
+pub(super) fn may_settle(node: &Node, journal: &Journal) -> anyhow::Result<()> {
+    match journal.kind {
+        Kind::Join => join::may_settle(node, journal),
+        _ => Ok(()),
     }
 }
 

@@ -91,7 +91,17 @@ pub(super) fn listed_node(
     let name = facts.node.as_str();
     let is_active = |unit: &str| facts.services.get(unit).is_some_and(|service| service.active == "active");
     let Some(own) = &facts.cluster else {
+        if facts.operation.is_some() {
+            // Whether it will have been a member is told by how that ends.
+            return;
+        }
+        let is_configured =
+            facts.remnants.iter().any(|trace| ["corosync-conf", "authkey"].contains(&&*trace.id));
         let (action, remedy) = match is_active("corosync") {
+            false if is_configured => (
+                Action::Person,
+                "it has corosync's configuration, and a join may be under way: look again, and then playbooks/rejoin.yml -e pve_rejoin=$0",
+            ),
             true => (Action::Person, "its corosync runs all the same: stop it, and look again"),
             false => (
                 Action::Withdraw,

@@ -73,6 +73,16 @@ fn one_down_one_removed_one_installed_anew() {
     let mut anew = here();
     anew.push(fresh("pve3"));
     assert_eq!(found(anew, &[]), [is("half-member", "pve3", Action::Withdraw)]);
+    // Whose join may be under way is nobody's to take off the list.
+    let mut joining = here();
+    joining.push(NodeFacts { operation: Some(UnendedOperation::default()), ..fresh("pve3") });
+    assert_eq!(found(joining, &[]), [is("unfinished-operation", "pve3", Action::Settle)]);
+    let mut placed = here();
+    let starting = Fake::standalone("pve3", "10.88.0.13");
+    starting.write("/etc/corosync/authkey", "key");
+    placed.push(gather(&starting.node(), std::time::Duration::from_secs(1)));
+    let of_placed = found(placed, &[]);
+    assert!(of_placed.contains(&is("half-member", "pve3", Action::Person)), "{of_placed:?}");
     let newer = conf(11, &two);
     let mut removed: Vec<NodeFacts> = two.iter().map(|name| member(name, &newer, &two)).collect();
     removed.push(member("pve3", &text, &[]));

@@ -82,6 +82,8 @@ pub fn play(group: &mut Group<'_>, row: Row, column: Column) -> Result<Cell> {
     if operation == Operation::Reset || column == Column::DiskFull {
         proof::are_members(cast.lab, &cast.nodes[..operation.members().1])?;
     }
+    // A pvecm or pvesh that was killed keeps PVE's own lock for two minutes: the next cell is about something else.
+    proof::sh(cast.lab, cast.nodes[0], "rmdir /etc/pve/priv/lock/file-* 2>/dev/null; true")?;
     group.proven(operation.members().1);
     Ok(cell)
 }
