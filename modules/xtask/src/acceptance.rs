@@ -158,7 +158,7 @@ const SCENARIOS: &[Scenario] = &[
     },
     Scenario {
         name: "join-killed",
-        what: "after kill -9 of a join the next run ends well",
+        what: "a join that is told to end undoes, and after kill -9 the next run ends well",
         is_long: true,
         run: access::join_is_killed,
     },

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 
+use super::play::Run;
 use super::scene::{Scene, same};
 use crate::command::Cmd;
 use crate::lab::{LINKS, Node};
+use crate::oracle;
 
 const UNIT: &str = "sddc-pve-operation.service";
 const CLUSTER: &str = "sddc-cluster";
@@ -101,21 +103,31 @@ pub fn controller_dies(scene: &Scene<'_>) -> Result<()> {
     scene.lab.slow(joiner, None)
 }
 
-/// The join's own process is killed: the next run finishes or undoes, and ends with a healthy cluster.
+/// The join's own process is told to end, and undoes; and it is killed: the next run finishes or undoes. It ends with a
+/// healthy cluster.
 pub fn join_is_killed(scene: &Scene<'_>) -> Result<()> {
     let nodes = scene.fresh(3)?;
     let joiner = nodes[1];
-    scene.lab.slow(joiner, Some("3"))?;
-    thread::scope(|threads| {
-        let play = threads.spawn(|| scene.play("site.yml", "killed").run());
-        let begun = await_operation(scene, joiner, "join", || play.is_finished());
-        let killed = scene.sh(joiner, &format!("systemctl kill --signal=KILL {UNIT}"));
-        let run = play.join().map_err(|_| anyhow!("the play's thread panicked"))??;
-        begun.and(killed)?;
-        ensure!(!run.is_success, "the play succeeded though its join was killed");
-        Ok(())
-    })?;
-    scene.lab.slow(joiner, None)?;
+    let strike = |label: &str, line: &str| -> Result<Run> {
+        scene.lab.slow(joiner, Some("3"))?;
+        let run = thread::scope(|threads| {
+            let play = threads.spawn(|| scene.play("site.yml", label).run());
+            let begun = await_operation(scene, joiner, "join", || play.is_finished());
+            let struck = scene.sh(joiner, line);
+            let run = play.join().map_err(|_| anyhow!("the play's thread panicked"))??;
+            begun.and(struck).map(|_| run)
+        })?;
+        ensure!(!run.is_success, "the play succeeded though its join was {label}");
+        scene.lab.slow(joiner, None)?;
+        Ok(run)
+    };
+    let run = strike("told-to-end", &format!("systemctl stop {UNIT}"))?;
+    ensure!(run.output.contains("it was told to end (SIGTERM)"), "not told why: {}", run.messages());
+    let left = scene.sh(joiner, oracle::OF_A_CLUSTER)?;
+    ensure!(left.is_empty(), "{left} is left of the join that was told to end");
+    // What came to its end by itself is no earlier operation for the next strike.
+    scene.sh(joiner, "rm /var/lib/sddc-pve/operations/*.json")?;
+    strike("killed", &format!("systemctl kill --signal=KILL {UNIT}"))?;
     scene.site("after-kill", &[])?;
     scene.healthy(&nodes)
 }
