@@ -94,13 +94,33 @@ pub fn reset(scene: &Scene<'_>) -> Result<()> {
     let refusals: [(&str, &[&str], &str); 3] = [
         ("no-confirm", &[], "pve_reset_confirm"),
         ("other-name", &["-e", "pve_reset_confirm=prod"], "confirm says"),
-        ("limit", &[confirm[0], confirm[1], "--limit", "pve1,pve3"], "pve2"),
+        ("limit-other-name", &["-e", "pve_reset_confirm=prod", "--limit", "pve3"], "confirm says prod"),
     ];
     for (label, args, word) in refusals {
         let run = play(label, args)?;
         ensure!(!run.is_success && run.output.contains(word), "{label}: not refused with {word:?}");
         scene.still(&before)?;
     }
+    let limited = [confirm[0], confirm[1], "--limit", "pve3"];
+    play("limit-check", &[&limited[..], &["--check", "--diff"]].concat())?;
+    scene.still(&before)?;
+    let run = play("limit", &limited)?;
+    ensure!(run.is_success, "the reset of pve3 failed: {}", run.messages());
+    scene.healthy(&nodes[..2])?;
+    for node in &nodes[..2] {
+        let left = scene.sh(
+            *node,
+            "grep -lw pve3 /etc/pve/corosync.conf /etc/pve/priv/authorized_keys; ls /etc/pve/nodes",
+        )?;
+        ensure!(!left.contains("pve3") && !left.contains('/'), "{node} knows pve3 still: {left}");
+    }
+    ensure!(scene.sh(nodes[2], oracle::OF_A_CLUSTER)?.is_empty(), "pve3 has something of a cluster");
+    let again = play("limit-again", &limited)?;
+    same("changes of the second limited reset", &Vec::<String>::new(), &again.changed)?;
+    scene.site("joins-again", &[])?;
+    scene.healthy(&nodes)?;
+    let before = scene.untouched(&nodes)?;
+
     scene.sh(nodes[1], &format!("echo 'memory: 512' >{guest}"))?;
     let run = play("guest", &confirm)?;
     ensure!(!run.is_success && run.output.contains("107"), "a node with a guest was not refused");

@@ -156,3 +156,67 @@ fn killed_at_any_program_and_then_refused_each_method_leaves_the_node_as_it_was(
         }
     }
 }
+
+#[test]
+fn told_to_end_it_undoes_and_where_the_node_goes_down_the_next_run_does() {
+    for goes_down in [false, true] {
+        let fake = joiner();
+        let args = brokered(&fake);
+        let before = state(&fake);
+        fake.on(move |machine, cmd| {
+            if cmd.line() == "systemctl start corosync" {
+                machine.is_told_to_end = true;
+            }
+            let is_asked = goes_down && cmd.line() == "systemctl is-system-running";
+            let stdout = "stopping\n".to_owned();
+            is_asked.then_some(Ok(pve::Output { code: Some(1), stdout, stderr: String::new() }))
+        });
+        let result = call(&fake, args);
+        let msg = result["msg"].as_str().unwrap();
+        if goes_down {
+            assert!(msg.contains("this node goes down"), "{msg}");
+            assert!(pve::operation::unended(&fake.node()).unwrap().is_some());
+            fake.machine().is_told_to_end = false;
+            fake.machine().online = Some(std::collections::BTreeSet::new());
+            let other = json!({"cluster_name": "oracle", "material": "x"});
+            assert!(call(&fake, other)["warnings"].to_string().contains("it was undone first"));
+        } else {
+            assert_eq!(result["rolled_back"], true, "{result:?}");
+            assert!(msg.contains("it was told to end (SIGTERM)"), "{msg}");
+        }
+        assert_unchanged(&fake, &before);
+        assert!(!fake.machine().is_active("corosync.service"));
+    }
+}
+
+#[test]
+fn a_member_whose_join_was_cut_off_is_not_undone_for_want_of_quorum() {
+    let mut refused = 0;
+    for number in 1.. {
+        let fake = joiner();
+        let args = brokered(&fake);
+        let ended = killed_at(&fake, number, |node| run(node, &invocation(&MODULE, args))).is_some();
+        let was_member = pve::operation::unended(&fake.node())
+            .unwrap()
+            .is_some_and(|left| left.marks.contains_key("member"));
+        if was_member {
+            refused += 1;
+            fake.machine().online = Some(std::collections::BTreeSet::new());
+            let before = state(&fake);
+            let result = call(&fake, json!({"cluster_name": "oracle", "material": "x"}));
+            let msg = result["msg"].as_str().unwrap();
+            assert!(
+                msg.contains("bring the other members up and run again"),
+                "killed at program {number}: {msg}"
+            );
+            assert_unchanged(&fake, &before);
+            fake.machine().online = None;
+            let result = call(&fake, json!({"cluster_name": "oracle", "material": "x"}));
+            assert_eq!(result["cluster"], "oracle", "killed at program {number}: {result:?}");
+        }
+        if ended {
+            break;
+        }
+    }
+    assert!(refused > 1, "{refused}");
+}
