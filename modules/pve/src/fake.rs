@@ -185,11 +185,12 @@ impl Host for FakeHost {
     }
 
     fn is_told_to_end(&self) -> bool {
-        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner).is_told_to_end
+        let machine = self.0.machine.lock().unwrap_or_else(PoisonError::into_inner);
+        machine.is_told_to_end && !machine.has_heard_end
     }
 
     fn hear_end(&self) {
-        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner).is_told_to_end = false;
+        self.0.machine.lock().unwrap_or_else(PoisonError::into_inner).has_heard_end = true;
     }
 
     fn sleep(&self, duration: Duration) {

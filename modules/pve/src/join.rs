@@ -237,18 +237,24 @@ fn conclude(run: &mut Run<'_>, cluster_name: &str, name: &str) -> anyhow::Result
 }
 
 /// Whether a join whose process was killed can be settled now. Without quorum it could not be finished, and undoing it would
-/// take from a member what may be the last copy of the cluster's configuration.
-pub fn may_settle(node: &Node, journal: &Journal) -> anyhow::Result<()> {
+/// take from a member what may be the last copy of the cluster's configuration. That is what leaving the cluster is about,
+/// but for guests, whose configuration must be named.
+pub fn may_settle(node: &Node, journal: &Journal, is_to_leave: bool) -> anyhow::Result<()> {
     let Some(cluster) = journal.marks.get(finish::MEMBER) else { return Ok(()) };
     let is_being_undone = journal.marks.get("pmxcfs").is_some_and(|mark| mark == "restored");
     if is_being_undone || !node.exists(LOCAL_CONF) {
         return Ok(());
     }
+    let name = observe::own_name(node)?;
+    if is_to_leave && observe::guests(node, &name)?.is_empty() {
+        return Ok(());
+    }
     let soon = Deadline::after(node, QUORUM_TIME);
     observe::wait_until_quorate(node, cluster, &[], soon).map(drop).with_context(|| {
         format!(
-            "{} was cut off when this node was a member already, and can be finished with quorum only: bring the other \
-             members up and run again, or see what playbooks/recover.yml says",
+            "{} was cut off when this node was a member already, and can be finished with quorum only: see that corosync \
+             and pve-cluster run here (\"systemctl start pve-cluster\"), bring the other members up, and run again. Only if \
+             all others are off for good, which nobody can tell from a partition: \"pvecm expected 1\" here, and run again",
             journal.title()
         )
     })

@@ -202,3 +202,10 @@ pub fn by_number(links: &[LinkAddress]) -> BTreeMap<u8, String> {
     }
     addresses
 }
+
+/// Ids of the guests of a node, as pmxcfs lists those of the cluster.
+pub fn guests(node: &Node, name: &str) -> anyhow::Result<Vec<u32>> {
+    let text = node.read("/etc/pve/.vmlist")?;
+    let guests = text.map(|text| crate::pmxcfs::parse_guests(&text, name)).transpose()?.unwrap_or_default();
+    Ok(guests.into_iter().map(|guest| guest.vmid).collect())
+}

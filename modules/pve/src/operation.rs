@@ -124,9 +124,8 @@ pub fn settle_earlier(
     let Some(mut journal) = unended(node)?.filter(|current| current.id == journal.id) else {
         return settle_earlier(node, kind, target, timeout, is_check);
     };
-    // Whoever resets this node wants it out of the cluster.
-    if kind != Kind::Reset && !journal.is_half_undone() {
-        work::may_settle(node, &journal)?;
+    if !journal.is_half_undone() {
+        work::may_settle(node, &journal, kind, target)?;
     }
     // Of one that is half undone, too, the end is waited for.
     journal.state = State::Running;

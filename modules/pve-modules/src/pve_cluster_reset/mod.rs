@@ -26,13 +26,16 @@ fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     let name = session.facts.node.clone();
     let what = format!("node {name:?} can't be reset");
     let plan = plan::plan(&session.facts, &args).map_err(|faults| session.refusal(&what, &faults))?;
-    let request = match plan {
-        Plan::Reset(request) => Some(request),
-        Plan::Keep => {
-            session.look("look for a reset that failed", |node| reset::failed(node, &target(&name)))?
-        }
+    // Without the cluster's configuration only the journal of a reset that failed tells who the others were.
+    let earlier = match session.facts.cluster {
+        Some(_) => None,
+        None => session.look("look for a reset that failed", |node| reset::failed(node, &target(&name)))?,
     };
-    let Some(request) = request else {
+    let planned = match plan {
+        Plan::Reset(request) => Some(request),
+        Plan::Keep => None,
+    };
+    let Some(request) = earlier.or(planned) else {
         let seen = json!({ "node": name, "fingerprint": session.facts.fingerprint });
         let msg = format!("node {name:?} is in no cluster, and nothing is left of one");
         return Ok(with_result(session.outcome(session.attached.is_some(), msg), &seen));

@@ -164,6 +164,41 @@ fn what_is_the_clusters_goes_only_from_a_node_that_does_not_come_back_to_it() {
 }
 
 #[test]
+fn a_rerun_without_the_configuration_still_knows_who_the_others_were() {
+    let fake = member();
+    std::fs::create_dir_all(fake.path("/etc/pve/priv/authkey.key.old/x")).unwrap();
+    assert!(call(&fake, args()).contains_key("failed"));
+    assert!(!fake.path("/etc/pve/corosync.conf").exists());
+    std::fs::remove_dir_all(fake.path("/etc/pve/priv/authkey.key.old")).unwrap();
+    fake.write("/etc/pve/nodes/pve2/pve-ssl.pem", "of pve2, which could not be removed");
+    let rerun = call(&fake, args());
+    assert!(!rerun.contains_key("failed"), "{rerun:?}");
+    let read = |path: &str| fake.machine().read(path);
+    let keys = [read("/etc/pve/priv/authorized_keys"), read("/root/.ssh/authorized_keys2")].concat();
+    assert!(!keys.contains("root@pve2") && keys.contains(CONTROLLER_KEY), "{keys}");
+    assert!(!fake.path("/etc/pve/nodes/pve2").exists());
+}
+
+#[test]
+fn a_reset_that_is_told_to_end_is_the_next_runs_to_go_on_with() {
+    let fake = member();
+    let mut is_first = true;
+    fake.on(move |machine, cmd| {
+        machine.is_told_to_end |= is_first && cmd.line() == "systemctl stop pve-cluster corosync";
+        is_first &= !machine.is_told_to_end;
+        None
+    });
+    let result = call(&fake, args());
+    assert!(result["msg"].as_str().unwrap().contains("SIGTERM"), "{result:?}");
+    assert!(pve::operation::unended(&fake.node()).unwrap().is_some());
+    fake.machine().is_told_to_end = false;
+    let rerun = call(&fake, args());
+    assert!(!rerun.contains_key("failed"), "{rerun:?}");
+    assert!(fake.machine().is_active("pve-cluster.service"));
+    assert!(!fake.path("/etc/pve/corosync.conf").exists());
+}
+
+#[test]
 fn a_reset_that_was_cut_off_before_it_separated_is_nobodys_to_end_unasked() {
     let mut seen = [0, 0];
     for number in 1.. {

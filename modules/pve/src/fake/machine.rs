@@ -45,6 +45,8 @@ pub struct Machine {
     pub booted: SystemTime,
     /// Whether this program was sent SIGTERM.
     pub is_told_to_end: bool,
+    /// Whether it heard that, and is told nothing more.
+    pub(super) has_heard_end: bool,
     /// Every command line run so far.
     pub calls: Vec<String>,
     /// Votes that were told to be expected in place of the configured ones.
@@ -128,6 +130,7 @@ impl Machine {
             calls: Vec::new(),
             expected: None,
             is_told_to_end: false,
+            has_heard_end: false,
             own_program: None,
             devices: BTreeSet::new(),
             qnetd_votes: true,

@@ -73,6 +73,7 @@ pub(super) fn add(
         let deadline = run.deadline.within(run.node, Duration::from_secs(30));
         let view = observe::wait_until_quorate(run.node, &request.cluster_name, &[], deadline)
             .with_context(|| format!("pvecm add ended without membership{}", task_log(run)))?;
+        run.mark(finish::MEMBER, &request.cluster_name)?;
         Ok(((), format!("config version {}", view.config_version)))
     })?;
     match (finish::is_complete(run.node, &request.node), api) {

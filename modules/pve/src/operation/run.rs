@@ -11,6 +11,8 @@ use crate::audit::{self, Entry, Origin};
 use crate::deadline::Expired;
 use crate::{Cmd, Deadline, Node, RunError, cluster_lock};
 
+const TOLD_TO_END: &str = "it was told to end (SIGTERM)";
+
 /// An operation that runs now.
 pub struct Run<'a> {
     /// The node it changes.
@@ -106,15 +108,14 @@ impl<'a> Run<'a> {
         let take_back = work.take_back();
         match work.run(&mut self) {
             Ok(result) => self.conclude(State::Succeeded, result, None),
-            // Nothing can be started any more: its journal says that it was cut off, and the next run settles it.
-            Err(error) if self.node.is_told_to_end() && is_shutting_down(self.node) => {
-                return Err(error.context("this node goes down"));
-            }
             Err(error) if self.node.is_told_to_end() => {
-                self.node.hear_end();
-                self.fail(&error.context("it was told to end (SIGTERM)"), take_back);
+                let error = error.context(TOLD_TO_END);
+                if work::goes_on_after_a_crash(self.journal.kind) || is_shutting_down(self.node) {
+                    return Err(error);
+                }
+                self.fail(&error, take_back)?;
             }
-            Err(error) => self.fail(&error, take_back),
+            Err(error) => self.fail(&error, take_back)?,
         }
         self.close(entry, origin, began)
     }
@@ -140,20 +141,22 @@ impl<'a> Run<'a> {
         };
         match finished {
             Ok(Some(result)) => self.conclude(State::Succeeded, result, None),
-            Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"), None),
-            // The next run takes it up once more.
-            Err(error) if self.node.is_told_to_end() => {
-                return Err(error.context("it was told to end (SIGTERM)"));
-            }
+            // Its waits have ended early, so nothing follows from them: the next run takes it up once more.
+            Ok(None) if self.node.is_told_to_end() => return Err(anyhow::anyhow!(TOLD_TO_END)),
+            Err(error) if self.node.is_told_to_end() => return Err(error.context(TOLD_TO_END)),
+            Ok(None) => self.fail(&anyhow::anyhow!("its process was killed before it ended"), None)?,
             Err(error) => {
                 let text = "its process was killed before it ended, and it could not be finished";
-                self.fail(&error.context(text), None);
+                self.fail(&error.context(text), None)?;
             }
         }
         self.close(entry, origin, began)
     }
 
-    fn fail(&mut self, error: &anyhow::Error, take_back: Option<TakeBack>) {
+    /// Undoes. An error: that was not possible now, and the journal says still that it was cut off.
+    fn fail(&mut self, error: &anyhow::Error, take_back: Option<TakeBack>) -> anyhow::Result<()> {
+        // Whoever tells it to end wants just this.
+        self.node.hear_end();
         let mut text = format!("{error:#}");
         if is_time_out(error)
             && let Some(tail) = corosync_tail(self.node)
@@ -172,6 +175,8 @@ impl<'a> Run<'a> {
                 self.conclude(State::RolledBack, Value::Null, Some(text));
             }
             Ok(false) => self.conclude(State::Failed, Value::Null, Some(text)),
+            // Nothing can be started any more.
+            Err(undo) if is_shutting_down(self.node) => return Err(undo.context("this node goes down")),
             Err(undo) => {
                 let kept = format!("{}/{}", crate::snapshot::DIR, self.journal.id);
                 let text = format!(
@@ -183,6 +188,7 @@ impl<'a> Run<'a> {
                 self.conclude(State::Failed, Value::Null, Some(text));
             }
         }
+        Ok(())
     }
 
     fn conclude(&mut self, state: State, result: Value, error: Option<String>) {

@@ -54,7 +54,8 @@ pub(super) fn start(
         "--service-type=exec".to_owned(),
         // A backstop only: the operation keeps its own deadline.
         format!("--property=RuntimeMaxSec={limit}"),
-        // Told to end, it undoes what it has done.
+        // Told to end, it lets what it has started come to its end, and undoes what it has done.
+        "--property=KillMode=mixed".to_owned(),
         format!("--property=TimeoutStopSec={}", UNDO_TIME.as_secs() + 30),
         "--property=UMask=0077".to_owned(),
         "--".to_owned(),

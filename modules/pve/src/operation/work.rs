@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Journal, Kind, Run};
 use crate::audit::Entry;
 use crate::node::Node;
-use crate::{admission, create, join, removal, reset, withdrawal};
+use crate::{admission, create, join, observe, removal, reset, withdrawal};
 
 /// What an operation is to do, with everything it needs; may hold secrets.
 #[derive(Debug, Deserialize, Serialize)]
@@ -109,12 +109,19 @@ pub(super) fn undo(kind: Kind, run: &mut Run<'_>) -> anyhow::Result<bool> {
     }
 }
 
-/// Whether what was cut off can be settled now, without taking from the node what cannot be had again.
-pub(super) fn may_settle(node: &Node, journal: &Journal) -> anyhow::Result<()> {
-    match journal.kind {
-        Kind::Join => join::may_settle(node, journal),
-        _ => Ok(()),
+/// Whether what was cut off can be settled now, beside what is asked for, without taking from the node what cannot be had again.
+pub(super) fn may_settle(node: &Node, journal: &Journal, kind: Kind, target: &str) -> anyhow::Result<()> {
+    if journal.kind != Kind::Join {
+        return Ok(());
     }
+    let cluster = journal.marks.get("cluster_name").map(String::as_str).unwrap_or_default();
+    let is_to_leave = kind == Kind::Reset && target == reset::target(&observe::own_name(node)?, cluster);
+    join::may_settle(node, journal, is_to_leave)
+}
+
+/// Whether what was cut off is not taken back, but goes on.
+pub(super) fn goes_on_after_a_crash(kind: Kind) -> bool {
+    matches!(kind, Kind::Remove | Kind::Reset)
 }
 
 /// Finishes what an operation of a kind has all but done when its process was killed; `None` when it is not that

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Leftovers, Request, TOOL_TIMEOUT, leftovers};
 use crate::admission::Standing;
 use crate::corosync_conf::ConfNode;
-use crate::{Node, cfgtool, observe, pmxcfs};
+use crate::{Node, cfgtool, observe};
 
 /// A machine that is on answers on these, or refuses; both take no time.
 const PORTS: [u16; 2] = [22, 8006];
@@ -72,7 +72,7 @@ pub fn look(node: &Node, request: &Request) -> anyhow::Result<Sight> {
 
     let mut sight = Sight {
         is_half: listed.is_some() && !is_online && !has_been_up(name),
-        guests: guests(node, name)?,
+        guests: observe::guests(node, name)?,
         replication: replication_to(&node.read("/etc/pve/replication.cfg")?.unwrap_or_default(), name),
         leftovers: leftovers::find(node, name, &addresses)?,
         addresses,
@@ -97,12 +97,6 @@ pub fn look(node: &Node, request: &Request) -> anyhow::Result<Sight> {
     sight.listed = listed;
     sight.standing = standing;
     Ok(sight)
-}
-
-fn guests(node: &Node, name: &str) -> anyhow::Result<Vec<u32>> {
-    let text = node.read("/etc/pve/.vmlist")?;
-    let guests = text.map(|text| pmxcfs::parse_guests(&text, name)).transpose()?.unwrap_or_default();
-    Ok(guests.into_iter().map(|guest| guest.vmid).collect())
 }
 
 /// `manager_status` says where each resource is and what became of each node (PVE/HA/Manager.pm, PVE/HA/NodeStatus.pm): one

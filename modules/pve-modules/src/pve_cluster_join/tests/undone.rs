@@ -173,16 +173,18 @@ fn told_to_end_it_undoes_and_where_the_node_goes_down_the_next_run_does() {
         });
         let result = call(&fake, args);
         let msg = result["msg"].as_str().unwrap();
+        assert!(msg.contains("it was told to end (SIGTERM)"), "{msg}");
         if goes_down {
-            assert!(msg.contains("this node goes down"), "{msg}");
+            assert!(pve::operation::unended(&fake.node()).unwrap().is_some());
+            fake.machine().online = Some(std::collections::BTreeSet::new());
+            // Told once more while it is settled: that decides nothing.
+            let other = json!({"cluster_name": "oracle", "material": "x"});
+            assert!(call(&fake, other.clone())["msg"].to_string().contains("SIGTERM"));
             assert!(pve::operation::unended(&fake.node()).unwrap().is_some());
             fake.machine().is_told_to_end = false;
-            fake.machine().online = Some(std::collections::BTreeSet::new());
-            let other = json!({"cluster_name": "oracle", "material": "x"});
             assert!(call(&fake, other)["warnings"].to_string().contains("it was undone first"));
         } else {
             assert_eq!(result["rolled_back"], true, "{result:?}");
-            assert!(msg.contains("it was told to end (SIGTERM)"), "{msg}");
         }
         assert_unchanged(&fake, &before);
         assert!(!fake.machine().is_active("corosync.service"));
@@ -190,33 +192,76 @@ fn told_to_end_it_undoes_and_where_the_node_goes_down_the_next_run_does() {
 }
 
 #[test]
+fn what_is_being_undone_is_undone_whoever_tells_it_to_end() {
+    let fake = joiner();
+    let args = brokered(&fake);
+    let before = state(&fake);
+    fake.machine().online = Some(std::collections::BTreeSet::new());
+    fake.on(|machine, cmd| {
+        machine.is_told_to_end |= cmd.line() == "systemctl stop corosync pve-cluster";
+        None
+    });
+    let result = call(&fake, args);
+    assert_eq!(result["rolled_back"], true, "{result:?}");
+    assert_unchanged(&fake, &before);
+}
+
+/// A node whose join was cut off at a program, if it was a member then.
+fn cut_off(is_api: bool, number: usize) -> (Option<Fake>, bool) {
+    let fake = if is_api { api_joiner() } else { joiner() };
+    let args = if is_api { api() } else { brokered(&fake) };
+    let ended = killed_at(&fake, number, |node| run(node, &invocation(&MODULE, args))).is_some();
+    let left = pve::operation::unended(&fake.node()).unwrap();
+    let was_member = left.is_some_and(|left| left.marks.contains_key("member"));
+    (was_member.then_some(fake), ended)
+}
+
+#[test]
 fn a_member_whose_join_was_cut_off_is_not_undone_for_want_of_quorum() {
-    let mut refused = 0;
-    for number in 1.. {
-        let fake = joiner();
-        let args = brokered(&fake);
-        let ended = killed_at(&fake, number, |node| run(node, &invocation(&MODULE, args))).is_some();
-        let was_member = pve::operation::unended(&fake.node())
-            .unwrap()
-            .is_some_and(|left| left.marks.contains_key("member"));
-        if was_member {
-            refused += 1;
-            fake.machine().online = Some(std::collections::BTreeSet::new());
-            let before = state(&fake);
-            let result = call(&fake, json!({"cluster_name": "oracle", "material": "x"}));
-            let msg = result["msg"].as_str().unwrap();
-            assert!(
-                msg.contains("bring the other members up and run again"),
-                "killed at program {number}: {msg}"
-            );
-            assert_unchanged(&fake, &before);
-            fake.machine().online = None;
-            let result = call(&fake, json!({"cluster_name": "oracle", "material": "x"}));
-            assert_eq!(result["cluster"], "oracle", "killed at program {number}: {result:?}");
+    for is_api in [false, true] {
+        let mut refused = 0;
+        for number in 1.. {
+            let (left, ended) = cut_off(is_api, number);
+            if let Some(fake) = left {
+                refused += 1;
+                fake.machine().online = Some(std::collections::BTreeSet::new());
+                let before = state(&fake);
+                let again = || call(&fake, json!({"cluster_name": "oracle", "material": "x"}));
+                let result = again();
+                let msg = result["msg"].as_str().unwrap();
+                assert!(msg.contains("bring the other members up, and run again"), "program {number}: {msg}");
+                assert_unchanged(&fake, &before);
+                fake.machine().online = None;
+                let result = again();
+                assert_eq!(result["cluster"], "oracle", "killed at program {number}: {result:?}");
+            }
+            if ended {
+                break;
+            }
         }
-        if ended {
-            break;
-        }
+        assert!(refused > 0, "api {is_api}");
     }
-    assert!(refused > 1, "{refused}");
+}
+
+#[test]
+fn such_a_member_may_leave_but_not_another_cluster_and_not_with_guests() {
+    let fake = (1..).find_map(|number| cut_off(false, number).0).unwrap();
+    fake.machine().online = Some(std::collections::BTreeSet::new());
+    let settle = |cluster: &str| {
+        let time = std::time::Duration::from_secs(60);
+        let target = pve::reset::target("pve2", cluster);
+        pve::operation::settle_earlier(&fake.node(), pve::operation::Kind::Reset, &target, time, false)
+    };
+    let none = r#"{"ids": {}}"#;
+    fake.write("/etc/pve/.vmlist", none);
+    let before = state(&fake);
+    assert!(settle("another").is_err());
+    fake.write("/etc/pve/.vmlist", r#"{"ids": {"107": {"node": "pve2", "type": "qemu", "version": 1}}}"#);
+    assert!(settle("oracle").is_err());
+    fake.write("/etc/pve/.vmlist", none);
+    assert_unchanged(&fake, &before);
+    settle("oracle").unwrap();
+    assert!(!fake.path("/etc/pve/corosync.conf").exists());
+    let kept = fake.node().list("/var/lib/pve-cluster/backup").unwrap();
+    assert!(kept.iter().any(|name| name.ends_with(".db")), "the cluster's database is gone: {kept:?}");
 }
