@@ -16,7 +16,7 @@ const METHODS: [&str; 7] = ["brokered", "ticket", "token", "ssh", "auto", "api",
 /// What a join touches outside of /etc and /root/.ssh, which the listing of a node covers: pmxcfs' database (its copies in
 /// backup/ are PVE's own records), what corosync keeps, root's password, and credentials.
 const MORE: &str = "cd /var/lib; find pve-cluster corosync -path pve-cluster/backup -prune -o -type f -print0 | sort -z | \
-                    xargs -0 -r sha256sum; grep ^root: /etc/shadow | sha256sum; ls -A sddc-pve/snapshots /run/sddc-pve 2>/dev/null; true";
+                    xargs -0 -r sha256sum; grep ^root: /etc/shadow | sha256sum; find sddc-pve/snapshots /run/sddc-pve ! -type d ! -name '*.lock' 2>/dev/null | sort";
 
 /// One method after the other on the same two nodes.
 pub fn every_method(scene: &Scene<'_>) -> Result<()> {
