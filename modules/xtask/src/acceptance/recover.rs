@@ -78,6 +78,11 @@ fn older(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     scene.sh(nodes[0], raise)?;
     scene.lab.start(last)?;
     await_members(scene, nodes[0], 2)?;
+    // It ends a moment after it has seen the others' version.
+    scene.sh(
+        last,
+        "timeout 60 sh -c 'until test $(systemctl is-active corosync) = failed; do sleep 0.3; done'",
+    )?;
     named(&tell(scene, "older", nodes)?, &["pve3 [older-configuration]", "safe to apply"])?;
     apply(scene, "older", nodes)?;
     let version = |node: Node| scene.config_version(node);

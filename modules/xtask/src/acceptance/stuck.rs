@@ -109,7 +109,7 @@ fn by_console(scene: &Scene<'_>, label: &str, node: Node, nodes: &[Node]) -> Res
         ],
     )?;
     let key = scene.lab.public_key()?;
-    scene.sh(node, &format!("echo '{key}' >>/root/.ssh/authorized_keys2")).map(drop)
+    scene.sh(node, &format!("echo 'ssh-ed25519 {key}' >>/root/.ssh/authorized_keys2")).map(drop)
 }
 
 /// 03: nobody reaches the cluster's only address.
@@ -140,8 +140,9 @@ fn waits(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     create(scene, first)?;
     let admit = format!("pvesh create /cluster/config/nodes/{second} {} --apiversion 1", options(second));
     scene.sh(first, &admit)?;
-    let is_waiting =
-        "timeout 30 sh -c 'while corosync-quorumtool -s | grep -q \"Quorate:.*Yes\"; do sleep 0.3; done'";
+    // pmxcfs shows modes without the right to write a moment after corosync has lost quorum.
+    let is_waiting = "timeout 30 sh -c 'while corosync-quorumtool -s | grep -q \"Quorate:.*Yes\" || \
+                      test $(stat -c %a /etc/pve/corosync.conf) != 440; do sleep 0.3; done'";
     scene.sh(first, is_waiting)?;
     named(&tell(scene, "waits", nodes)?, &["[no-quorum]", "pve2 [half-member]"])?;
     let run = scene.play("recover.yml", "apply-waits").args(["-e", "pve_recover=apply"]).run()?;
