@@ -268,7 +268,7 @@ fn hangs(scene: &Scene<'_>, all: &[Node]) -> Result<()> {
         last,
         &format!(
             "systemctl stop pve-cluster; rm -f /var/lib/pve-cluster/config.db*; mkdir -p /etc/corosync; \
-             ln -sf /etc/pve/priv/authorized_keys /root/.ssh/authorized_keys; \
+             ln -sf /etc/pve/priv/authorized_keys /root/.ssh/authorized_keys; rm -f /root/.ssh/authorized_keys2; \
              echo {key} | base64 -d >/etc/corosync/authkey; chmod 0400 /etc/corosync/authkey; \
              echo {older} | base64 -d >/etc/corosync/corosync.conf; systemctl start corosync pve-cluster; \
              pkill sshd-session; true"
