@@ -149,7 +149,10 @@ fn waits(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     ensure!(!run.is_success, "a node was taken off a list that somebody else had put it on");
     named(&run, &["no record of this node shows that it was alone before", "pvecm delnode pve2"])?;
     let command = printed(&run, "partition: on pve1 ", "\"")?;
-    scene.sh(first, &command).with_context(|| command.clone())?;
+    // Once more where pmxcfs has not seen yet that corosync has quorum again.
+    scene
+        .sh(first, &format!("timeout 30 sh -c 'until {command}; do sleep 0.5; done'"))
+        .with_context(|| command.clone())?;
     scene.sh(first, MEMBER)?;
     scene.healthy(&nodes[..1])?;
     println!("  waits, admitted by hand: {command}");
