@@ -277,6 +277,11 @@ fn hangs(scene: &Scene<'_>, all: &[Node]) -> Result<()> {
              pkill sshd-session; true"
         ),
     )?;
+    // It ends a moment after it has seen the others' version.
+    scene.sh(
+        last,
+        "timeout 60 sh -c 'until test $(systemctl is-active corosync) = failed; do sleep 0.3; done'",
+    )?;
     by_console(scene, "hangs-unreachable", last, all)?;
     named(&tell(scene, "hangs", all)?, &["pve4 [older-configuration]", "safe to apply"])?;
     apply(scene, "hangs", all)?;

@@ -18,6 +18,10 @@ const METHODS: [&str; 7] = ["brokered", "ticket", "token", "ssh", "auto", "api",
 const MORE: &str = "cd /var/lib; find pve-cluster corosync -path pve-cluster/backup -prune -o -type f -print0 | sort -z | \
                     xargs -0 -r sha256sum; grep ^root: /etc/shadow | sha256sum; find sddc-pve/snapshots /run/sddc-pve ! -type d ! -name '*.lock' 2>/dev/null | sort";
 
+/// What a join could leave in the cluster. The registry's own directory stays once there has been a token, and nonces expire.
+const LISTED: &str = "cat /etc/pve/priv/authorized_keys; ls /etc/pve/nodes; \
+                      find /etc/pve/priv ! -path '/etc/pve/priv/sddc-pve*' | sort; find /etc/pve/priv/sddc-pve ! -type d 2>/dev/null | sort";
+
 /// One method after the other on the same two nodes.
 pub fn every_method(scene: &Scene<'_>) -> Result<()> {
     let nodes = scene.fresh(2)?;
@@ -42,10 +46,7 @@ pub fn every_method(scene: &Scene<'_>) -> Result<()> {
     for method in METHODS {
         let what = || format!("method {method}");
         let (before, more) = (scene.untouched(&[joiner])?, scene.sh(joiner, MORE)?);
-        let listed = scene.sh(
-            member,
-            "cat /etc/pve/priv/authorized_keys; ls /etc/pve/nodes /etc/pve/priv /etc/pve/priv/lock",
-        )?;
+        let listed = scene.sh(member, LISTED)?;
         let run = join(method, method)?;
         ensure!(!run.is_success, "method {method} joined without corosync");
         ensure!(run.messages().contains("corosync"), "method {method} does not say why: {}", run.messages());
@@ -54,10 +55,7 @@ pub fn every_method(scene: &Scene<'_>) -> Result<()> {
         oracle::await_healthy(&scene.lab, &nodes[..1], 2, Duration::from_secs(60)).with_context(what)?;
         let conf = scene.sh(member, "cat /etc/pve/corosync.conf")?;
         ensure!(!conf.contains("pve2"), "method {method}: the cluster lists pve2: {conf}");
-        let after = scene.sh(
-            member,
-            "cat /etc/pve/priv/authorized_keys; ls /etc/pve/nodes /etc/pve/priv /etc/pve/priv/lock",
-        )?;
+        let after = scene.sh(member, LISTED)?;
         same("keys and files of the cluster", &listed, &after).with_context(what)?;
         println!("  {method}: undone after {:.1} s", run.elapsed.as_secs_f64());
     }
