@@ -295,7 +295,8 @@ fn separated(scene: &Scene<'_>, all: &[Node]) -> Result<()> {
     scene.sh(
         all[3],
         "systemctl stop pve-cluster corosync; pmxcfs -l; rm /etc/pve/corosync.conf; rm -r /etc/corosync/*; \
-         killall pmxcfs; systemctl start pve-cluster; rm -f /var/lib/corosync/*",
+         killall pmxcfs; timeout 20 sh -c 'while pgrep -x pmxcfs >/dev/null; do sleep 0.2; done'; \
+         systemctl start pve-cluster; rm -f /var/lib/corosync/*",
     )?;
     await_members(scene, all[0], 3)?;
     let told = tell(scene, "separated", all)?;
