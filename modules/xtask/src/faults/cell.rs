@@ -104,6 +104,10 @@ impl Cast<'_> {
         if self.column == Column::DiskFull && operation.members().0 > 0 {
             proof::settle(lab, self.nodes[0], Duration::from_secs(20))?;
         }
+        // What a member had not heard yet before the fault, it can't be blamed for losing.
+        for node in self.live.iter().take(operation.members().0) {
+            proof::is_there(lab, *node, "nonce", &self.nonce).context("before the fault")?;
+        }
         let bystanders: Vec<Node> = operation.bystanders().iter().map(|index| self.nodes[*index]).collect();
         let must_stay = !self.column.takes_quorum(operation);
         quorum_watch::start(lab, &bystanders, Duration::from_millis(400))?;
