@@ -49,6 +49,8 @@ impl<'a> ClusterLock<'a> {
     /// The same for an operation, whose journal notes it: should its process be killed, recovery gives it back.
     pub fn take_for(run: &mut Run<'a>, name: &str, deadline: Deadline) -> anyhow::Result<Self> {
         release_ended(run.node, run.id())?;
+        // A journal that can't be written is found out before: nobody would know whose the lock is, nor give it back.
+        run.mark(MARK, name)?;
         let lock = Self::take(run.node, name, deadline)?;
         if let Some(taken) = seconds(run.node, &lock.path) {
             run.mark(MARK, &format!("{name} {taken}"))?;
