@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use super::*;
+use crate::cluster_lock::ClusterLock;
 use crate::fake::Fake;
 use crate::join::{How, Request};
 use crate::observe::LinkAddress;
@@ -278,4 +279,17 @@ fn a_unit_that_systemd_still_has_is_waited_for() {
     assert!(error.contains("systemd still has sddc-pve-operation.service"), "{error}");
     assert!(lines.lock().unwrap().is_empty(), "a second unit of the name was asked for");
     assert!(unended(&fake.node()).unwrap().is_none());
+}
+
+#[test]
+fn no_lock_is_taken_that_the_journal_can_not_tell_of() {
+    let fake = Fake::standalone("pve1", "10.88.0.11");
+    let node = fake.node();
+    let soon = || Deadline::after(&node, Duration::from_secs(2));
+    // Whoever comes to the lock itself waits for it in vain.
+    let _held = ClusterLock::take(&node, "sddc-pve", soon()).unwrap();
+    let ill = Journal { id: "no-such-directory/1-admit".into(), ..Journal::default() };
+    let mut run = Run::new(&node, ill, Duration::from_secs(60));
+    let error = format!("{:#}", ClusterLock::take_for(&mut run, "sddc-pve", soon()).err().unwrap());
+    assert!(error.contains("no-such-directory"), "{error}");
 }
