@@ -18,6 +18,10 @@ pub const MARK: &str = "cluster_lock";
 /// PVE's own, under which its tools change corosync.conf (PVE/API2/ClusterConfig.pm, `config_change_lock`).
 pub const OF_PVE: &str = "file-corosync_conf";
 
+/// What is waited for.
+const HELD: &str =
+    "another operation on this cluster holds it; one that was cut off does so for 120 s, then run again";
+
 /// A lock that is held; given back when dropped.
 pub struct ClusterLock<'a> {
     node: &'a Node,
@@ -124,7 +128,7 @@ fn ask_for_abandoned(node: &Node, path: &str) -> io::Result<()> {
 fn there_already(asked: io::Result<()>, path: &str) -> anyhow::Result<Progress<()>> {
     match asked {
         Err(error) if is_broken(&error) => refused(error, path),
-        _ => Ok(Progress::Pending("another operation on this cluster holds it".to_owned())),
+        _ => Ok(Progress::Pending(HELD.to_owned())),
     }
 }
 
