@@ -165,6 +165,7 @@ pub fn perform(node: &Node, work: Work, timeout: Duration) -> anyhow::Result<Rep
     let journal = Journal {
         version: 1,
         id: format!("{started}-{millis:03}-{}-{}", work.kind().word(), std::process::id()),
+        number: Journal::all(node)?.last().map_or(0, |last| last.number) + 1,
         kind: work.kind(),
         target: work.target(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -191,7 +192,7 @@ pub fn unended(node: &Node) -> anyhow::Result<Option<Journal>> {
 fn wait_for_end(node: &Node, id: &str, timeout: Duration) -> anyhow::Result<Report> {
     let mut looks_without_unit = 0;
     let ended = Deadline::after(node, timeout).wait(node, &format!("operation {id} to end"), LOOK, || {
-        let journal = Journal::load(node, id)?.unwrap_or_default();
+        let journal = Journal::of_begun(node, id)?;
         if journal.state != State::Running {
             return Ok(Progress::Done(journal));
         }
@@ -199,7 +200,7 @@ fn wait_for_end(node: &Node, id: &str, timeout: Duration) -> anyhow::Result<Repo
         // between the two looks, so one look is not enough; asking systemd each time would cost more than it tells.
         looks_without_unit += 1;
         if looks_without_unit % 20 == 0 && !unit::is_alive(node)? {
-            let journal = Journal::load(node, id)?.unwrap_or_default();
+            let journal = Journal::of_begun(node, id)?;
             ensure!(
                 journal.state != State::Running,
                 "{} ended in the middle: it was killed, or could not write down how far it is{}; run again, which \

@@ -31,6 +31,8 @@ pub struct Journal {
     pub version: u32,
     /// Name of this file without its ending.
     pub id: String,
+    /// Which one of this node it is: what came last is asked for, and no clock tells that which may be set back.
+    pub number: u64,
     /// What is done.
     pub kind: Kind,
     /// To which node or cluster, in words that are the same whenever the same is asked for.
@@ -167,6 +169,15 @@ impl Journal {
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
+    /// The journal of an operation that was begun.
+    pub(super) fn of_begun(node: &Node, id: &str) -> anyhow::Result<Self> {
+        Self::load(node, id)?.with_context(|| {
+            format!(
+                "the journal of operation {id} is gone from {DIR}: run again, which looks at what came of it"
+            )
+        })
+    }
+
     /// All journals, the oldest first.
     pub fn all(node: &Node) -> anyhow::Result<Vec<Self>> {
         let names = node.list(DIR)?;
@@ -175,7 +186,7 @@ impl Journal {
         for id in ids.filter(|id| !id.starts_with('.')) {
             journals.extend(Self::load(node, id)?);
         }
-        sort_short_by(&mut journals, |a, b| (a.started, &a.id).cmp(&(b.started, &b.id)));
+        sort_short_by(&mut journals, |a, b| (a.number, a.started, &a.id).cmp(&(b.number, b.started, &b.id)));
         Ok(journals)
     }
 
@@ -242,12 +253,14 @@ mod tests {
         let node = fake.node();
         for number in 0..60 {
             let state = if number == 0 { State::Running } else { State::Succeeded };
-            Journal { id: format!("{number:02}"), started: number, state, ..Journal::default() }
+            // The clock was set back before the last one.
+            let started = if number == 59 { 1 } else { 100 + number };
+            Journal { id: format!("{number:02}"), number, started, state, ..Journal::default() }
                 .save(&node)
                 .unwrap();
         }
         prune(&node).unwrap();
-        let left = Journal::all(&node).unwrap();
-        assert_eq!((left.len(), left[0].id.as_str(), left[1].id.as_str()), (51, "00", "10"));
+        let left: Vec<String> = Journal::all(&node).unwrap().into_iter().map(|journal| journal.id).collect();
+        assert_eq!((left.len(), [&*left[0], &*left[1], &*left[50]]), (51, ["00", "10", "59"]));
     }
 }

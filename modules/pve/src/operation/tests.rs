@@ -169,15 +169,7 @@ fn beside_another_operation_that_runs_nothing_is_begun() {
     let error =
         settle_earlier(&node, Kind::Create, "x", Duration::from_secs(60), false).unwrap_err().to_string();
     assert!(error.contains("join of pve2 into \"oracle\" (operation 1-join) is under way"), "{error}");
-    let create = create::Request {
-        cluster_name: "prod".into(),
-        node: "pve2".into(),
-        links: Vec::new(),
-        nodeid: 1,
-        votes: 1,
-        token_coefficient: None,
-    };
-    assert!(perform(&node, Work::Create(create), Duration::from_secs(60)).is_err());
+    assert!(perform(&node, creation(), Duration::from_secs(60)).is_err());
     assert!(lines.lock().unwrap().is_empty());
 }
 
@@ -244,6 +236,17 @@ fn what_was_undone_half_is_tried_once_more_by_the_next_run_and_no_later_one() {
     assert!(unended(&node).unwrap().is_none());
 }
 
+fn creation() -> Work {
+    Work::Create(create::Request {
+        cluster_name: "prod".into(),
+        node: "pve2".into(),
+        links: Vec::new(),
+        nodeid: 1,
+        votes: 1,
+        token_coefficient: None,
+    })
+}
+
 #[test]
 fn what_can_no_longer_be_written_down_is_undone_all_the_same() {
     let fake = Fake::standalone("pve2", "10.88.0.12");
@@ -257,15 +260,7 @@ fn what_can_no_longer_be_written_down_is_undone_all_the_same() {
             Ok(Output { code: Some(0), ..Output::default() })
         })
     });
-    let create = create::Request {
-        cluster_name: "prod".into(),
-        node: "pve2".into(),
-        links: Vec::new(),
-        nodeid: 1,
-        votes: 1,
-        token_coefficient: None,
-    };
-    assert!(perform(&fake.node(), Work::Create(create), Duration::from_secs(60)).is_err());
+    assert!(perform(&fake.node(), creation(), Duration::from_secs(60)).is_err());
     assert!(fake.calls().iter().any(|line| line.starts_with("pvecm create")));
     assert!(!fake.node().exists("/root/.ssh/authorized_keys2"), "the keys are not as they were");
     assert!(fake.node().list(crate::snapshot::DIR).unwrap().is_empty(), "the snapshot is left");
@@ -292,4 +287,25 @@ fn no_lock_is_taken_that_the_journal_can_not_tell_of() {
     let mut run = Run::new(&node, ill, Duration::from_secs(60));
     let error = format!("{:#}", ClusterLock::take_for(&mut run, "sddc-pve", soon()).err().unwrap());
     assert!(error.contains("no-such-directory"), "{error}");
+}
+
+#[test]
+fn a_journal_that_is_gone_is_no_failure_of_its_operation() {
+    let fake = Fake::standalone("pve1", "10.88.0.11");
+    let error = wait_for_end(&fake.node(), "7-join", Duration::from_secs(2)).unwrap_err();
+    assert!(error.downcast_ref::<Failed>().is_none(), "{error:#}");
+    assert!(format!("{error:#}").contains("the journal of operation 7-join is gone"), "{error:#}");
+}
+
+#[test]
+fn what_came_last_is_known_on_a_clock_that_was_set_back() {
+    let fake = Fake::standalone("pve2", "10.88.0.12");
+    fake.on(|_, cmd| (cmd.program == "pvecm").then(|| Ok(Output { code: Some(0), ..Output::default() })));
+    let node = fake.node();
+    assert!(perform(&node, creation(), Duration::from_secs(60)).is_err());
+    fake.machine().booted -= Duration::from_secs(86400);
+    assert!(perform(&node, creation(), Duration::from_secs(60)).is_err());
+    let journals = Journal::all(&node).unwrap();
+    assert_eq!(journals.iter().map(|journal| journal.number).collect::<Vec<_>>(), [1, 2]);
+    assert!(journals[1].started < journals[0].started);
 }
