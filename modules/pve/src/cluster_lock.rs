@@ -53,8 +53,10 @@ impl<'a> ClusterLock<'a> {
     /// The same for an operation, whose journal notes it: should its process be killed, recovery gives it back.
     pub fn take_for(run: &mut Run<'a>, name: &str, deadline: Deadline) -> anyhow::Result<Self> {
         release_ended(run.node, run.id())?;
-        // A journal that can't be written is found out before: nobody would know whose the lock is, nor give it back.
-        run.mark(MARK, name)?;
+        // A journal that can't be written is found out before: nobody would know whose the lock is, nor give it back. What a
+        // broken pmxcfs kept of this operation's own is given back once it is mended, so that note stays until then.
+        let noted = run.marked(MARK).unwrap_or(name).to_owned();
+        run.mark(MARK, &noted)?;
         let lock = Self::take(run.node, name, deadline)?;
         if let Some(taken) = seconds(run.node, &lock.path) {
             run.mark(MARK, &format!("{name} {taken}"))?;

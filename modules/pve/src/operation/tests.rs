@@ -309,3 +309,21 @@ fn what_came_last_is_known_on_a_clock_that_was_set_back() {
     assert_eq!(journals.iter().map(|journal| journal.number).collect::<Vec<_>>(), [1, 2]);
     assert!(journals[1].started < journals[0].started);
 }
+
+#[test]
+fn the_note_of_a_lock_stays_until_another_is_held() {
+    let fake = Fake::standalone("pve1", "10.88.0.11");
+    let node = fake.node();
+    let soon = || Deadline::after(&node, Duration::from_secs(2));
+    let held = ClusterLock::take(&node, "sddc-pve", soon()).unwrap();
+    let mut journal = Journal { id: "1-remove".into(), ..Journal::default() };
+    journal.marks.insert(crate::cluster_lock::MARK.to_owned(), "sddc-pve 7".to_owned());
+    let mut run = Run::new(&node, journal, Duration::from_secs(60));
+    let noted =
+        || Journal::load(&node, "1-remove").unwrap().unwrap().marks[crate::cluster_lock::MARK].clone();
+    assert!(ClusterLock::take_for(&mut run, "sddc-pve", soon()).is_err());
+    assert_eq!(noted(), "sddc-pve 7");
+    drop(held);
+    let _own = ClusterLock::take_for(&mut run, "sddc-pve", soon()).unwrap();
+    assert_ne!(noted(), "sddc-pve 7");
+}
