@@ -111,7 +111,8 @@ pub fn killed_at(
     let count = left.clone();
     fake.on(move |_, cmd| {
         // Reading programs run side by side and change nothing: only the others are worth a kill.
-        let reads = ["corosync-quorumtool", "corosync-cfgtool", "getent", "ip", "journalctl"];
+        let reads =
+            ["corosync-quorumtool", "corosync-cfgtool", "corosync-cmapctl", "getent", "ip", "journalctl"];
         let is_reading = reads.contains(&cmd.program.as_str())
             || cmd.args.first().is_some_and(|word| word == "show" || word == "is-active");
         if !is_reading && count.load(Ordering::SeqCst) > 0 && count.fetch_sub(1, Ordering::SeqCst) == 1 {

@@ -17,11 +17,13 @@ use crate::node::BROKEN_PMXCFS;
 use crate::observe;
 use crate::operation::{Journal, Run};
 use crate::seal::{AuthKey, Material};
-use crate::{Cmd, Node, Progress, network, quorumtool};
+use crate::{Cmd, Deadline, Node, Progress, network, quorumtool, reload};
 
 /// Lock of whoever changes the list of nodes.
 pub const LOCK: &str = "sddc-pve-nodelist";
 const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
+/// The ring may have to form anew meanwhile.
+const RELOAD_TIME: Duration = Duration::from_secs(30);
 /// Note of the key of a node that asked for its own admission.
 const ASKED_BY: &str = "asked_by";
 
@@ -294,7 +296,10 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
     for newcomer in &decision.admit {
         run.step(&format!("admit {}", newcomer.name), |run| {
             run.mark(&format!("admitted_{}", newcomer.name), "begun")?;
-            let version = admit(run, newcomer)?;
+            admit(run, newcomer)?;
+            // corosync of a member that keeps the list before it would never let the new node in.
+            let deadline = run.deadline.within(run.node, RELOAD_TIME);
+            let version = reload::wait_until_loaded(run.node, deadline)?;
             run.mark(&format!("admitted_{}", newcomer.name), &version.to_string())?;
             Ok(((), format!("listed in config version {version}")))
         })?;
@@ -374,6 +379,8 @@ pub fn sealed_material(node: &Node, name: &str, public_key: &str) -> anyhow::Res
     let text = node.read(crate::gather::SHARED_CONF)?.context("this node is in no cluster")?;
     let conf = CorosyncConf::parse(&text).context("cannot read \"/etc/pve/corosync.conf\"")?;
     ensure!(conf.node(name).is_some(), "node {name:?} is not listed in corosync.conf: admit it first");
+    // Its admission may have been cut off before every corosync had it.
+    reload::wait_until_loaded(node, Deadline::after(node, RELOAD_TIME))?;
     let key = node.read_bytes(AUTHKEY)?.with_context(|| format!("{AUTHKEY:?} is missing on this member"))?;
     let version = conf.config_version().context("corosync.conf has no config_version")?;
     let cluster = conf.cluster_name().unwrap_or_default();

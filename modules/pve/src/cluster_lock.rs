@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use crate::node::unwritten;
-use crate::operation::{Journal, Run};
+use crate::operation::{Journal, Run, State};
 use crate::{Deadline, Node, Progress};
 
 const DIR: &str = "/etc/pve/priv/lock";
@@ -52,7 +52,7 @@ impl<'a> ClusterLock<'a> {
 
     /// The same for an operation, whose journal notes it: should its process be killed, recovery gives it back.
     pub fn take_for(run: &mut Run<'a>, name: &str, deadline: Deadline) -> anyhow::Result<Self> {
-        release_ended(run.node, run.id())?;
+        release_ended(run.node)?;
         // A journal that can't be written is found out before: nobody would know whose the lock is, nor give it back. What a
         // broken pmxcfs kept of this operation's own is given back once it is mended, so that note stays until then.
         let noted = run.marked(MARK).unwrap_or(name).to_owned();
@@ -86,12 +86,11 @@ pub fn release(node: &Node, mark: &str) -> bool {
     held(node, mark).is_some_and(|path| fs::remove_dir(node.path(&path)).is_ok())
 }
 
-/// Gives back what operations of this node still hold that have ended: one at a time runs here.
-fn release_ended(node: &Node, own_id: &str) -> anyhow::Result<()> {
+/// Gives back what operations of this node still hold that have ended, as where pmxcfs wrote nothing any more by then.
+pub fn release_ended(node: &Node) -> anyhow::Result<()> {
     let journals = Journal::all(node)?;
-    for mark in
-        journals.iter().filter(|journal| journal.id != own_id).filter_map(|ended| ended.marks.get(MARK))
-    {
+    let has_ended = |journal: &&Journal| !matches!(journal.state, State::Running | State::Unknown);
+    for mark in journals.iter().filter(has_ended).filter_map(|ended| ended.marks.get(MARK)) {
         release(node, mark);
     }
     Ok(())
@@ -199,12 +198,14 @@ mod tests {
         std::mem::forget(ClusterLock::take(&node, "sddc-pve", soon).unwrap());
         let mark = format!("sddc-pve {}", seconds(&node, &format!("{DIR}/sddc-pve")).unwrap());
         assert!(is_held(&node, &mark));
-        let mut ended = Journal { id: "1-remove".into(), ..Journal::default() };
-        ended.marks.insert(MARK.to_owned(), mark.clone());
-        ended.save(&node).unwrap();
-        release_ended(&node, "1-remove").unwrap();
-        assert!(is_held(&node, &mark), "its own lock was taken from it");
-        release_ended(&node, "2-remove").unwrap();
+        let mut journal = Journal { id: "1-remove".into(), state: State::Running, ..Journal::default() };
+        journal.marks.insert(MARK.to_owned(), mark.clone());
+        journal.save(&node).unwrap();
+        release_ended(&node).unwrap();
+        assert!(is_held(&node, &mark), "the lock of one that runs was taken from it");
+        journal.state = State::Failed;
+        journal.save(&node).unwrap();
+        release_ended(&node).unwrap();
         assert!(!is_held(&node, &mark));
     }
 }

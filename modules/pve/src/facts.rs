@@ -135,6 +135,8 @@ pub struct ClusterNode {
     pub links: BTreeMap<u8, String>,
     /// Whether corosync has it in the membership; `None` when corosync does not answer.
     pub online: Option<bool>,
+    /// Config version that its corosync runs with; `None` where it is not in the membership.
+    pub config_version: Option<u64>,
 }
 
 /// Votes.
@@ -263,6 +265,14 @@ pub struct UnendedOperation {
     pub kind: String,
     /// What it is about.
     pub target: String,
+}
+
+impl ClusterConfig {
+    /// Members whose corosync did not read the file as it is, and the config version that each runs with.
+    pub fn behind(&self) -> impl Iterator<Item = (&ClusterNode, u64)> {
+        let other = |node: &ClusterNode| node.config_version.filter(|has| *has != self.config_version);
+        self.nodes.iter().filter_map(move |node| Some((node, other(node)?)))
+    }
 }
 
 impl NodeFacts {

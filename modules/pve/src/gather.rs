@@ -1,5 +1,5 @@
 //! Gathers the facts of a node from what is fast and stable: files of pmxcfs and corosync, certificates, and
-//! five small programs run side by side. Never `pvesh` or `pvecm`, each of which costs a second or two of Perl.
+//! six small programs run side by side. Never `pvesh` or `pvecm`, each of which costs a second or two of Perl.
 //!
 //! A node that is healthy, whether in a cluster or in none, gives facts without problems; what could not be
 //! read on another one is named in `problems` and the rest is told all the same.
@@ -19,7 +19,9 @@ use crate::facts::{
 };
 use crate::order::sort_short_by_key;
 use crate::pmxcfs::{self, Members};
-use crate::{Node, certificate, knet, names, network, operation, packages, quorumtool, services, ssh_keys};
+use crate::{
+    Node, certificate, knet, names, network, operation, packages, quorumtool, reload, services, ssh_keys,
+};
 
 /// Where pmxcfs has the cluster's configuration.
 pub const SHARED_CONF: &str = "/etc/pve/corosync.conf";
@@ -28,13 +30,14 @@ pub const LOCAL_CONF: &str = "/etc/corosync/corosync.conf";
 /// corosync's key.
 pub const AUTHKEY: &str = "/etc/corosync/authkey";
 
-/// What the five programs said.
+/// What the six programs said.
 struct Answers {
     addresses: anyhow::Result<Vec<crate::facts::Address>>,
     name_addresses: anyhow::Result<Vec<String>>,
     services: anyhow::Result<BTreeMap<String, Service>>,
     quorum: anyhow::Result<Option<quorumtool::QuorumStatus>>,
     links: anyhow::Result<Option<LinkStatus>>,
+    config_versions: anyhow::Result<BTreeMap<u32, u64>>,
 }
 
 /// All facts of a node. `timeout` is for each program; one that needs it all is a problem of its own.
@@ -52,6 +55,7 @@ pub fn gather(node: &Node, timeout: Duration) -> NodeFacts {
     let qdevice_votes = status.as_ref().and_then(|status| status.qdevice_votes);
     let quorum = status.map(|status| status.quorum);
     let links = keep(answers.links, problems);
+    let versions = keep(answers.config_versions, problems);
 
     facts.machine_id = keep(node.read("/etc/machine-id"), problems).map(|id| id.trim().to_owned());
     facts.version = keep(packages::pve_version(node), problems);
@@ -59,7 +63,8 @@ pub fn gather(node: &Node, timeout: Duration) -> NodeFacts {
     read_pmxcfs(node, &mut facts, problems);
     let conf = keep(configuration(node, facts.pmxcfs.mounted), problems);
     facts.links = links.map(|links| complete(links, &facts.node, conf.as_ref())).unwrap_or_default();
-    facts.cluster = conf.map(|conf| ClusterConfig { qdevice_votes, ..cluster(&conf, quorum.as_ref()) });
+    facts.cluster =
+        conf.map(|conf| ClusterConfig { qdevice_votes, ..cluster(&conf, quorum.as_ref(), &versions) });
     facts.quorum = quorum;
     facts.ha = keep(ha::read(node, &facts.node), problems);
     facts.operation = keep(operation(node), problems);
@@ -92,6 +97,7 @@ fn ask(node: &Node, name: &str, timeout: Duration) -> Answers {
         let name_addresses = scope.spawn(|| names::resolve(node, name, timeout));
         let quorum = scope.spawn(|| quorumtool::query(node, timeout));
         let links = scope.spawn(|| cfgtool::query(node, timeout));
+        let config_versions = scope.spawn(|| reload::config_versions(node, timeout));
         let services = services::query(node, &services::UNITS, timeout);
         Answers {
             addresses: joined(addresses),
@@ -99,6 +105,7 @@ fn ask(node: &Node, name: &str, timeout: Duration) -> Answers {
             services,
             quorum: joined(quorum),
             links: joined(links),
+            config_versions: joined(config_versions),
         }
     })
 }
@@ -175,10 +182,11 @@ fn configuration(node: &Node, is_mounted: bool) -> anyhow::Result<Option<Corosyn
     text.map(|text| CorosyncConf::parse(&text).with_context(|| format!("cannot read {path:?}"))).transpose()
 }
 
-fn cluster(conf: &CorosyncConf, quorum: Option<&Quorum>) -> ClusterConfig {
+fn cluster(conf: &CorosyncConf, quorum: Option<&Quorum>, versions: &BTreeMap<u32, u64>) -> ClusterConfig {
     let text = conf.render();
     let nodes = conf.nodes().into_iter().map(|node| ClusterNode {
         online: quorum.map(|quorum| quorum.members.contains(&node.nodeid)),
+        config_version: versions.get(&node.nodeid).copied(),
         name: node.name,
         nodeid: node.nodeid,
         votes: node.votes,

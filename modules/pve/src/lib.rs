@@ -42,6 +42,7 @@ pub mod preflight;
 pub mod qdevice;
 pub mod quorumtool;
 pub mod recovery;
+pub mod reload;
 pub mod removal;
 pub mod reset;
 pub mod seal;

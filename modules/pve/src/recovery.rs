@@ -27,6 +27,8 @@ pub enum Action {
     Settle,
     /// Give the node the cluster's corosync.conf and restart corosync.
     Adopt,
+    /// Have every corosync read its corosync.conf again.
+    Reload,
     /// Start services of the node.
     Start,
     /// Mend the node's certificate and keys, as `pve_cluster_trust` does.
@@ -149,6 +151,17 @@ pub fn diagnose(cluster: &str, nodes: &[WantedNode]) -> Picture {
                 "bring it up and put it into the inventory, or playbooks/remove.yml -e pve_remove=$0",
             ],
             &[&listed.name],
+        );
+    }
+    for (listed, has) in conf.behind() {
+        seen.add(
+            Action::Reload,
+            "not-reloaded",
+            [
+                "its corosync runs with config version $1, the file has $2",
+                "corosync-cfgtool -R on any member",
+            ],
+            &[&listed.name, &has.to_string(), &conf.config_version.to_string()],
         );
     }
     for facts in &known {

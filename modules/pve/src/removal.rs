@@ -19,7 +19,7 @@ use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::CorosyncConf;
 use crate::gather::LOCAL_CONF;
 use crate::operation::Run;
-use crate::{Progress, copies, delist, observe, quorumtool};
+use crate::{Progress, copies, delist, observe, quorumtool, reload};
 pub use leftovers::{Edit, Leftovers};
 pub use look::{Sight, look};
 pub use refusals::{Fault, IGNORABLE, refusals};
@@ -123,7 +123,10 @@ fn take_off(run: &Run<'_>, request: &Request) -> anyhow::Result<((), String)> {
     loop {
         let said = delist::ask(run, name)?;
         match wait_until_off(run, name) {
-            Ok(()) => return Ok(((), said)),
+            Ok(()) => {
+                reload::wait_until_loaded(node, run.deadline.within(node, LOCK_TIME))?;
+                return Ok(((), said));
+            }
             Err(_) if said.contains("lock") && !run.deadline.is_over(node) => {}
             Err(error) => return Err(error.context(format!("pvecm delnode did not remove it: {said}"))),
         }

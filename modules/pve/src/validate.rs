@@ -33,7 +33,7 @@ pub const CHECKS: &[(&str, Severity, &str)] = &[
     (
         "config-current",
         Severity::Error,
-        "corosync has the corosync.conf that pmxcfs has, and its findings are none.",
+        "corosync has the corosync.conf that pmxcfs has, that of every member runs with it, and its findings are none.",
     ),
     (
         "links-connected",

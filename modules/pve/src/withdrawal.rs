@@ -11,7 +11,7 @@ use crate::admission::{LOCK, Standing};
 use crate::cluster_lock::ClusterLock;
 use crate::corosync_conf::ConfNode;
 use crate::operation::{Journal, Kind, Run, State};
-use crate::{Cmd, Node, Progress, delist, observe};
+use crate::{Cmd, Node, Progress, delist, observe, reload};
 
 /// The node to take off the list.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -159,6 +159,7 @@ pub fn run(run: &mut Run<'_>, request: &Request) -> anyhow::Result<Value> {
                 })
             })
             .with_context(|| format!("pvecm delnode did not remove it: {said}"))?;
+        reload::wait_until_loaded(run.node, run.deadline.within(run.node, Duration::from_secs(30)))?;
         Ok(((), said))
     })?;
     run.step("remove its files", |run| {

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use pve::corosync_conf::CorosyncConf;
 use pve::{
     base64, certificate, cfgtool, credential, https, knet, names, network, operation, packages, pmxcfs,
-    quorumtool, seal, services, ssh_keys, sshd, time_sync,
+    quorumtool, reload, seal, services, ssh_keys, sshd, time_sync,
 };
 
 /// A parser, its result thrown away.
@@ -28,6 +28,7 @@ const PARSERS: &[Parser] = &[
     ("corosync-quorumtool -s", |text| _ = quorumtool::parse(text)),
     ("corosync-cfgtool -s", |text| _ = cfgtool::parse_status(text)),
     ("corosync-cfgtool -n", |text| _ = cfgtool::parse_nodes(text)),
+    ("corosync-cmapctl runtime.members", |text| _ = reload::parse(text)),
     ("corosync-cmapctl -m stats", |text| _ = knet::parse(text)),
     (".members", |text| _ = pmxcfs::Members::parse(text)),
     (".version", |text| _ = pmxcfs::parse_versions(text)),

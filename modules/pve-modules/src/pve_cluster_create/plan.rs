@@ -46,9 +46,9 @@ pub(super) fn plan(facts: &NodeFacts, args: &Args) -> Result<Plan, Vec<String>> 
         }
         Some(cluster) => {
             return Err(vec![format!(
-                "this node is in cluster {:?} already, but without quorum: bring its other nodes up, see \
-                 \"journalctl -u corosync\"",
-                cluster.name
+                "this node is in cluster {:?} already, but without quorum: {}see \"journalctl -u corosync\"",
+                cluster.name,
+                if cluster.nodes.len() > 1 { "bring its other nodes up, " } else { "" }
             )]);
         }
         None => {}

@@ -38,7 +38,7 @@ const TABLE: Spec = Spec {
         "Takes neither C(pvesh) nor C(pvecm), which cost a second or two each. Sources are C(/etc/pve/corosync.conf), \
          C(/etc/pve/.members) and C(/etc/pve/.vmlist) (written by C(src/pmxcfs/status.c) of pve-cluster), \
          C(/etc/corosync), certificates, C(corosync-quorumtool -s), C(corosync-cfgtool -s), \
-         C(systemctl show), C(ip -json address), C(getent) and dpkg's status file.",
+         C(corosync-cmapctl runtime.members), C(systemctl show), C(ip -json address), C(getent) and dpkg's status file.",
         "Never fails on a healthy node, whether it is in a cluster or not.",
         "No secret is read.",
     ],
@@ -117,6 +117,8 @@ const INFO: Ret = Ret::new("info", Kind::Dict, &["All facts. A key is always the
                 Ret::new("links", Kind::Dict, &["Its address on each link."]).sample(r#"{"0": "10.10.1.21"}"#),
                 Ret::new("online", Kind::Bool, &["Whether corosync has it in the membership; C(null) when \
                                                   corosync does not answer."]),
+                Ret::new("config_version", Kind::Int, &["The config version that its corosync runs with; C(null) \
+                                                         where it is not in the membership."]),
             ]),
             Ret::new("qdevice", Kind::Bool, &["Whether a quorum device is configured."]),
             Ret::new("qdevice_host", Kind::Str, &["The QNetd host that it asks; C(null) without one."]),

@@ -19,7 +19,7 @@ use spec::Args;
 pub static MODULE: Module = Module { spec: &spec::SPEC, run: |call| run(&Node::real(), call) };
 
 /// What this node does itself.
-const OWN: [Action; 3] = [Action::Settle, Action::Adopt, Action::Start];
+const OWN: [Action; 4] = [Action::Settle, Action::Adopt, Action::Reload, Action::Start];
 
 fn run(node: &Node, call: &Invocation) -> Result<Outcome, Failure> {
     ranges::check(&call.params)?;

@@ -50,7 +50,7 @@ const TABLE: Spec = Spec {
                     Kind::Str,
                     &["V(unreachable), V(unknown-node), V(unfinished-operation), V(broken-configuration), V(other-cluster), \
                        V(address-not-local), V(remnants), V(two-quorate-parts), V(no-quorum), V(duplicate-nodeid), \
-                       V(removed), V(half-member), V(older-configuration), V(service-down), V(cut-off) or \
+                       V(removed), V(not-reloaded), V(half-member), V(older-configuration), V(service-down), V(cut-off) or \
                        V(incomplete-member)."],
                 ),
                 Ret::new("node", Kind::Str, &["The node; empty for the cluster as a whole."]),
@@ -59,7 +59,7 @@ const TABLE: Spec = Spec {
                 Ret::new(
                     "action",
                     Kind::Str,
-                    &["What does it: V(settle), V(adopt) and V(start) this module on the node, V(mend) \
+                    &["What does it: V(settle), V(adopt), V(reload) and V(start) this module on the node, V(mend) \
                        M(sddc.pve.pve_cluster_trust) on the node, V(withdraw) M(sddc.pve.pve_cluster_member) on a member, \
                        V(person) nothing: somebody must decide."],
                 ),
@@ -91,7 +91,7 @@ const TABLE: Spec = Spec {
             "Says from the facts of all nodes what is wrong with a cluster: who sees whom, configurations that differ, \
              missing quorum, joins that hang, half members, operations that were cut off, services that are down.",
             "Told to, it finishes or undoes operations that were cut off, gives nodes with an older corosync.conf the \
-             cluster's, and starts services. Whatever can't be told from a partition is left to a person, with the commands.",
+             cluster's, has every corosync read it again where one did not, and starts services. Whatever can't be told from a partition is left to a person, with the commands.",
         ],
     )
 };

@@ -110,3 +110,16 @@ fn a_newer_or_foreign_configuration_is_never_overwritten() {
     assert!(result["msg"].as_str().unwrap().contains("of another cluster or newer"), "{result:?}");
     assert_eq!(fake.machine().read(LOCAL), newer);
 }
+
+#[test]
+fn a_corosync_that_did_not_read_the_file_reads_it_again() {
+    let text = golden::file_in(THREE);
+    let fake = Fake::member("pve2", "10.88.0.12", &text);
+    fake.machine().behind.insert(2, 2);
+    let own = json!({"name": "pve2", "address": "10.88.0.12", "info": gather(&fake.node(), Duration::from_secs(1))});
+    let asked = json!({"cluster_name": "oracle", "nodes": [own], "apply": true});
+    let result = fields(run(&fake.node(), &invocation(&MODULE, asked)));
+    let told = "pve2 [not-reloaded]: corosync of every member runs with config version 3";
+    assert_eq!((&result["changed"], &result["applied"]), (&json!(true), &json!([told])), "{result:?}");
+    assert!(fake.machine().behind.is_empty());
+}

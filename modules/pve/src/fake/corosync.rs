@@ -70,6 +70,22 @@ impl Machine {
         Ok(text)
     }
 
+    /// `corosync-cmapctl runtime.members`.
+    pub(super) fn cmapctl_members(&self) -> Result<String, &'static str> {
+        let (Some(quorum), Some(conf)) = (self.quorum(), self.corosync_conf()) else {
+            return Err("Failed to initialize the cmap API. Error CS_ERR_LIBRARY\n");
+        };
+        let mut text = String::new();
+        for id in quorum.members {
+            let version = self.behind.get(&id).copied().or(conf.config_version()).unwrap_or_default();
+            let _ = writeln!(
+                text,
+                "runtime.members.{id}.config_version (u64) = {version}\nruntime.members.{id}.status (str) = joined"
+            );
+        }
+        Ok(text)
+    }
+
     /// `corosync-cfgtool -s`.
     pub(super) fn cfgtool(&self) -> Result<String, &'static str> {
         let (Some(quorum), Some(conf)) = (self.quorum(), self.corosync_conf()) else {

@@ -27,6 +27,8 @@ pub struct Machine {
     pub online: Option<BTreeSet<String>>,
     /// Links that are cut: number and the other node's id.
     pub cut: BTreeSet<(u8, u32)>,
+    /// Members whose corosync has an older config version than the file, by node id, until all are told to read it again.
+    pub behind: BTreeMap<u32, u64>,
     /// How long after its start corosync finds the others.
     pub settles: Duration,
     /// What chronyc and timedatectl say; neither is installed when `None`.
@@ -119,6 +121,7 @@ impl Machine {
             ports: BTreeMap::new(),
             online: None,
             cut: BTreeSet::new(),
+            behind: BTreeMap::new(),
             settles: Duration::ZERO,
             synchronised: Some(true),
             cluster_files: BTreeMap::new(),

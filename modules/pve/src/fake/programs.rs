@@ -16,6 +16,11 @@ pub(super) fn run(machine: &mut Machine, cmd: &Cmd) -> Result<Output, RunError> 
     match (cmd.program.as_str(), args.as_slice()) {
         ("corosync-quorumtool", ["-s"]) => Ok(tool(machine.quorumtool())),
         ("corosync-cfgtool", ["-s"]) => Ok(tool(machine.cfgtool())),
+        ("corosync-cfgtool", ["-R"]) => {
+            machine.behind.clear();
+            Ok(printed("Reloading corosync.conf...\nDone\n".to_owned()))
+        }
+        ("corosync-cmapctl", ["runtime.members"]) => Ok(tool(machine.cmapctl_members())),
         ("systemctl", args) => Ok(systemctl::run(machine, args)),
         ("getent", ["ahosts", names @ ..]) => Ok(getent(machine, names)),
         ("ip", ["-json", "address", ..]) => Ok(printed(ip_json(machine))),

@@ -216,6 +216,7 @@ fn delnode(machine: &mut Machine, name: &str) -> String {
         conf.remove_node(name);
         conf.increase_version();
         machine.write(SHARED, conf.render());
+        machine.write(LOCAL, conf.render());
         machine.expected = None;
     }
     "Killing node 2\n".to_owned()

@@ -45,13 +45,16 @@ fn a_standalone_node_has_no_cluster_and_no_problem() {
 }
 
 #[test]
-fn five_small_programs_and_no_perl() {
+fn six_small_programs_and_no_perl() {
     let fake = Fake::standalone("pve1", "10.88.0.11");
     gather(&fake.node(), TIMEOUT);
     let mut programs: Vec<String> =
         fake.calls().iter().map(|line| line.split(' ').next().unwrap_or_default().to_owned()).collect();
     programs.sort();
-    assert_eq!(programs, ["corosync-cfgtool", "corosync-quorumtool", "getent", "ip", "systemctl"]);
+    assert_eq!(
+        programs,
+        ["corosync-cfgtool", "corosync-cmapctl", "corosync-quorumtool", "getent", "ip", "systemctl"]
+    );
 }
 
 #[test]

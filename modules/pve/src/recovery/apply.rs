@@ -9,7 +9,7 @@ use crate::corosync_conf::CorosyncConf;
 use crate::gather::LOCAL_CONF;
 use crate::operation::{self, Kind, Standing};
 use crate::services::OF_A_MEMBER;
-use crate::{Deadline, FileMode, Node, observe, quorumtool};
+use crate::{Deadline, FileMode, Node, observe, quorumtool, reload};
 
 const SERVICE_TIME: Duration = Duration::from_secs(120);
 const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -26,6 +26,10 @@ pub fn apply(
     match (found.action, newest) {
         (Action::Settle, _) => settle(node, deadline),
         (Action::Adopt, Some(newest)) => adopt(node, newest, deadline),
+        (Action::Reload, _) => {
+            let version = reload::reload(node, deadline.within(node, PATIENCE))?;
+            Ok(format!("corosync of every member runs with config version {version}"))
+        }
         (Action::Start, _) => start(node),
         _ => Ok("left to others".to_owned()),
     }

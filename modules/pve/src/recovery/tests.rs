@@ -105,6 +105,18 @@ fn a_join_that_hangs_with_an_older_configuration_gets_the_clusters() {
     assert_eq!(found(facts, &[]), [is("older-configuration", "pve4", Action::Person)]);
 }
 
+/// A member that was told to read the file while the ring changed.
+#[test]
+fn a_corosync_that_did_not_read_the_file_is_to_read_it_again() {
+    let text = golden::file_in(THREE);
+    let all = ["pve1", "pve2", "pve3"];
+    let mut facts: Vec<NodeFacts> = all.iter().map(|name| member(name, &text, &all)).collect();
+    for of in &mut facts {
+        of.cluster.as_mut().unwrap().nodes[1].config_version = Some(2);
+    }
+    assert_eq!(found(facts, &[]), [is("not-reloaded", "pve2", Action::Reload)]);
+}
+
 /// 15-no-quorum: what is newest is certain only when all were asked.
 #[test]
 fn without_quorum_the_newest_configuration_counts_only_when_no_node_is_silent() {

@@ -14,7 +14,9 @@ use crate::https::api;
 use crate::network::is_same;
 use crate::services::OF_A_MEMBER;
 use crate::verdict::{CheckReport, Finding, Severity};
-use crate::{Deadline, Node, clocks, node_certificate, observe, qdevice, quorumtool, services, time_sync};
+use crate::{
+    Deadline, Node, clocks, cluster_lock, node_certificate, observe, qdevice, quorumtool, services, time_sync,
+};
 
 /// The node, what is known of it, and what is expected.
 pub(super) struct Subject<'a> {
@@ -172,6 +174,15 @@ fn config_current(subject: &Subject<'_>) -> anyhow::Result<Finding> {
             "systemctl restart pve-cluster copies it to corosync",
         );
     }
+    let behind = subject.cluster.behind();
+    let behind: Vec<String> =
+        behind.map(|(node, has)| format!("corosync of {} has {has}", node.name)).collect();
+    if !behind.is_empty() {
+        return Finding::failed(
+            format!("the file has config version {version}, {}", behind.join(", ")),
+            "corosync-cfgtool -R, on any member, has all of them read it again",
+        );
+    }
     Finding::passed(format!("config version {version}"))
 }
 
@@ -221,7 +232,11 @@ fn pmxcfs_writable(subject: &Subject<'_>) -> anyhow::Result<Finding> {
     let limit = Deadline::after(subject.node, Duration::from_secs(2));
     let name = format!("sddc-pve-validate-{}", subject.facts.node);
     match ClusterLock::take(subject.node, &name, limit) {
-        Ok(_lock) => Finding::passed("a lock can be made and removed"),
+        Ok(_lock) => {
+            // It may be writable again only now.
+            cluster_lock::release_ended(subject.node)?;
+            Finding::passed("a lock can be made and removed")
+        }
         Err(error) => Finding::failed(
             format!("{error:#}"),
             "without quorum /etc/pve is read-only: get it back first; with it, systemctl restart pve-cluster",

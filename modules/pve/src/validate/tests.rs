@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::fake::{Fake, golden};
+use crate::operation::{Journal, State};
 
 mod depth;
 mod each;
@@ -139,6 +140,35 @@ fn a_corosync_that_kept_an_old_configuration_is_seen() {
     fake.write("/etc/corosync/corosync.conf", old);
     let found = fatal(&fake, &expected(&ALL));
     assert_eq!(found["config-current"], "corosync.conf of corosync has version 2, that of pmxcfs has 3");
+}
+
+#[test]
+fn a_corosync_that_did_not_read_the_file_is_seen_on_every_member() {
+    fails(
+        |fake, _| _ = fake.machine().behind.insert(2, 2),
+        "config-current",
+        "the file has config version 3, corosync of pve2 has 2",
+    );
+}
+
+/// What an operation could not give back while nothing could be written.
+#[test]
+fn once_locks_can_be_made_those_of_ended_operations_are_given_back() {
+    const LOCK: &str = "/etc/pve/priv/lock/sddc-pve-nodelist";
+    let fake = healthy("pve1", "10.88.0.11");
+    std::fs::create_dir_all(fake.path(LOCK)).unwrap();
+    let taken = std::fs::metadata(fake.path(LOCK)).unwrap().modified().unwrap();
+    let taken = taken.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let mut journal = Journal { id: "1-admit".into(), state: State::Running, ..Journal::default() };
+    journal.marks.insert(crate::cluster_lock::MARK.into(), format!("sddc-pve-nodelist {taken}"));
+    for (state, is_kept) in [(State::Running, true), (State::Failed, false)] {
+        journal.state = state;
+        journal.save(&fake.node()).unwrap();
+        look(&fake.node(), &Expected { is_read_only: true, ..expected(&ALL) }, Duration::from_secs(1));
+        assert!(fake.path(LOCK).exists(), "check mode gave it back");
+        look(&fake.node(), &expected(&ALL), Duration::from_secs(1));
+        assert_eq!(fake.path(LOCK).exists(), is_kept, "{state:?}");
+    }
 }
 
 #[test]
