@@ -54,8 +54,8 @@ notes:
   - >-
     Takes neither C(pvesh) nor C(pvecm), which cost a second or two each. Sources are C(/etc/pve/corosync.conf),
     C(/etc/pve/.members) and C(/etc/pve/.vmlist) (written by C(src/pmxcfs/status.c) of pve-cluster), C(/etc/corosync),
-    certificates, C(corosync-quorumtool -s), C(corosync-cfgtool -s), C(systemctl show), C(ip -json address), C(getent)
-    and dpkg's status file.
+    certificates, C(corosync-quorumtool -s), C(corosync-cfgtool -s), C(corosync-cmapctl runtime.members), C(systemctl
+    show), C(ip -json address), C(getent) and dpkg's status file.
   - Never fails on a healthy node, whether it is in a cluster or not.
   - No secret is read.
 seealso:
@@ -225,6 +225,11 @@ info:
                 - Whether corosync has it in the membership; C(null) when corosync does not answer.
               returned: always
               type: bool
+            config_version:
+              description:
+                - The config version that its corosync runs with; C(null) where it is not in the membership.
+              returned: always
+              type: int
         qdevice:
           description:
             - Whether a quorum device is configured.

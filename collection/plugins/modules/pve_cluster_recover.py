@@ -19,7 +19,8 @@ description:
     quorum, joins that hang, half members, operations that were cut off, services that are down.
   - >-
     Told to, it finishes or undoes operations that were cut off, gives nodes with an older corosync.conf the cluster's,
-    and starts services. Whatever can't be told from a partition is left to a person, with the commands.
+    has every corosync read it again where one did not, and starts services. Whatever can't be told from a partition is
+    left to a person, with the commands.
 author:
   - The sddc.pve contributors (@sddc-pve)
 requirements:
@@ -187,7 +188,7 @@ diagnoses:
         - >-
           V(unreachable), V(unknown-node), V(unfinished-operation), V(broken-configuration), V(other-cluster),
           V(address-not-local), V(remnants), V(two-quorate-parts), V(no-quorum), V(duplicate-nodeid), V(removed),
-          V(half-member), V(older-configuration), V(service-down), V(cut-off) or V(incomplete-member).
+          V(not-reloaded), V(half-member), V(older-configuration), V(service-down), V(cut-off) or V(incomplete-member).
       returned: always
       type: str
     node:
@@ -208,8 +209,9 @@ diagnoses:
     action:
       description:
         - >-
-          What does it: V(settle), V(adopt) and V(start) this module on the node, V(mend) M(sddc.pve.pve_cluster_trust)
-          on the node, V(withdraw) M(sddc.pve.pve_cluster_member) on a member, V(person) nothing: somebody must decide.
+          What does it: V(settle), V(adopt), V(reload) and V(start) this module on the node, V(mend)
+          M(sddc.pve.pve_cluster_trust) on the node, V(withdraw) M(sddc.pve.pve_cluster_member) on a member, V(person)
+          nothing: somebody must decide.
       returned: always
       type: str
 report:

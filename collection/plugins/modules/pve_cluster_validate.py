@@ -92,7 +92,9 @@ notes:
   - >-
     Check V(members-complete) (error). The cluster lists exactly the expected nodes, and all are online for corosync and
     pmxcfs.
-  - Check V(config-current) (error). corosync has the corosync.conf that pmxcfs has, and its findings are none.
+  - >-
+    Check V(config-current) (error). corosync has the corosync.conf that pmxcfs has, that of every member runs with it,
+    and its findings are none.
   - Check V(links-connected) (error). Every link is on an address of this node, and connected to every other node.
   - Check V(pmxcfs-writable) (error). A lock can be made and removed below C(/etc/pve/priv/lock).
   - >-
