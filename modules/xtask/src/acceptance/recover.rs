@@ -11,6 +11,9 @@ use super::scene::Scene;
 use crate::lab::{LINKS, Node};
 
 const CLUSTER: &str = "sddc-cluster";
+/// The same configuration with a higher config version.
+const RAISE: &str = "sed 's/config_version: \\([0-9]*\\)/config_version: 9\\1/' /etc/pve/corosync.conf >/etc/pve/corosync.conf.new \
+                     && mv /etc/pve/corosync.conf.new /etc/pve/corosync.conf";
 
 /// One stuck state after the other.
 pub fn all(scene: &Scene<'_>) -> Result<()> {
@@ -20,6 +23,7 @@ pub fn all(scene: &Scene<'_>) -> Result<()> {
         !healthy.output.contains("by hand") && !healthy.output.contains("safe to apply"),
         "a healthy cluster is ill"
     );
+    behind(scene, &nodes)?;
     killed(scene, &nodes)?;
     no_quorum(scene, &nodes)?;
     partition(scene, &nodes)?;
@@ -68,14 +72,32 @@ fn services(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     apply(scene, "services", nodes)
 }
 
+/// The file came to a member after all corosyncs were told to read it: its own runs with the older one, and is joined.
+fn behind(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
+    let (first, late) = (nodes[0], nodes[1]);
+    let file = "/etc/corosync/corosync.conf";
+    scene.sh(late, &format!("cp {file} /root/older.conf && mount --bind /root/older.conf {file}"))?;
+    scene.sh(first, RAISE)?;
+    let version = scene.config_version(first)?;
+    let runs = |node: &str| {
+        format!(
+            "corosync-cmapctl runtime.members | grep -F 'members.{node}.config_version' | grep -q ' {version}$'"
+        )
+    };
+    scene.sh(first, &format!("timeout 30 sh -c \"until {}; do sleep 0.2; done\"", runs("1")))?;
+    scene.sh(late, &format!("umount {file} && cat /etc/pve/corosync.conf >{file}"))?;
+    ensure!(scene.sh(first, &runs("2")).is_err(), "corosync of {late} has the new file");
+    named(&tell(scene, "behind", nodes)?, &["pve2 [not-reloaded]", "safe to apply: corosync-cfgtool -R"])?;
+    apply(scene, "behind", nodes)?;
+    scene.sh(first, &runs("2")).map(drop)
+}
+
 /// The state of golden 22: a node has an older corosync.conf than the quorate members, and corosync keeps it out.
 fn older(scene: &Scene<'_>, nodes: &[Node]) -> Result<()> {
     let last = nodes[2];
     scene.lab.stop(last)?;
     await_members(scene, nodes[0], 2)?;
-    let raise = "sed 's/config_version: \\([0-9]*\\)/config_version: 9\\1/' /etc/pve/corosync.conf >/etc/pve/corosync.conf.new \
-                 && mv /etc/pve/corosync.conf.new /etc/pve/corosync.conf";
-    scene.sh(nodes[0], raise)?;
+    scene.sh(nodes[0], RAISE)?;
     scene.lab.start(last)?;
     await_members(scene, nodes[0], 2)?;
     // It ends a moment after it has seen the others' version.
