@@ -123,3 +123,28 @@ fn a_corosync_that_did_not_read_the_file_reads_it_again() {
     assert_eq!((&result["changed"], &result["applied"]), (&json!(true), &json!([told])), "{result:?}");
     assert!(fake.machine().behind.is_empty());
 }
+
+/// pveproxy runs `pvecm updatecerts` before it starts, which waits for quorum.
+#[test]
+fn services_that_start_with_the_node_are_waited_for() {
+    let (fake, newest) = stuck();
+    finds_the_others(&fake);
+    let mut looks = 0;
+    fake.on(move |machine, cmd| {
+        if cmd.line().starts_with("systemctl start corosync") {
+            machine.units.get_mut("pveproxy.service").unwrap().active = "activating".to_owned();
+        } else if cmd.line().starts_with("systemctl show") && !machine.is_active("pveproxy.service") {
+            looks += 1;
+            if looks == 4 {
+                machine.start("pveproxy.service");
+            }
+        }
+        None
+    });
+    let first = call(&fake, &newest, true);
+    assert_eq!(
+        first["applied"][0],
+        "pve3 [older-configuration]: corosync runs with config version 4, quorate"
+    );
+    assert!(fake.machine().is_active("pveproxy.service"), "it was not waited for");
+}

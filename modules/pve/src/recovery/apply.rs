@@ -9,7 +9,7 @@ use crate::corosync_conf::CorosyncConf;
 use crate::gather::LOCAL_CONF;
 use crate::operation::{self, Kind, Standing};
 use crate::services::OF_A_MEMBER;
-use crate::{Deadline, FileMode, Node, observe, quorumtool, reload};
+use crate::{Deadline, FileMode, Node, Progress, observe, quorumtool, reload};
 
 const SERVICE_TIME: Duration = Duration::from_secs(120);
 const TOOL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -64,9 +64,32 @@ fn adopt(node: &Node, newest: &str, deadline: Deadline) -> anyhow::Result<String
     let _ = observe::systemctl(node, &["reset-failed", "corosync"], TOOL_TIMEOUT);
     observe::systemctl(node, &["start", "corosync"], SERVICE_TIME)?;
     let version = conf.config_version().unwrap_or_default();
-    let seen = observe::wait_until_votes_suffice(node, deadline.within(node, PATIENCE));
-    let outcome = if seen.is_ok() { "quorate" } else { "not quorate yet" };
+    let outcome = match observe::wait_until_votes_suffice(node, deadline.within(node, PATIENCE)) {
+        Ok(_) => wait_until_started(node, deadline.within(node, SERVICE_TIME))
+            .map_or_else(|error| format!("quorate; {error:#}"), |()| "quorate".to_owned()),
+        Err(_) => "not quorate yet".to_owned(),
+    };
     Ok(format!("corosync runs with config version {version}, {outcome}"))
+}
+
+/// What starts with the node waits for quorum (pveproxy.service runs `pvecm updatecerts` first): it is not down.
+fn wait_until_started(node: &Node, deadline: Deadline) -> anyhow::Result<()> {
+    deadline.wait(node, "the services of the node to have started", Duration::from_millis(300), || {
+        let services = crate::services::query(node, &OF_A_MEMBER, TOOL_TIMEOUT)?;
+        let starting: Vec<&str> = services
+            .iter()
+            .filter(|(_, unit)| unit.active == "activating")
+            .map(|(name, _)| name.as_str())
+            .collect();
+        if !starting.is_empty() {
+            return Ok(Progress::Pending(format!("{} not yet", starting.join(", "))));
+        }
+        let is_mounted = services.get("pve-cluster").is_some_and(|unit| unit.is_active());
+        Ok(match is_mounted && !observe::is_pmxcfs_quorate(node)? {
+            true => Progress::Pending("pmxcfs does not know of the quorum yet".to_owned()),
+            false => Progress::Done(()),
+        })
+    })
 }
 
 fn start(node: &Node) -> anyhow::Result<String> {
