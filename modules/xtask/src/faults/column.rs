@@ -117,10 +117,11 @@ impl Column {
     /// What must be there before the operation begins.
     pub fn prepare(self, lab: &Lab<'_>, nodes: &[Node], on: Node) -> Result<()> {
         match self {
-            // corosync has a /tmp of its own, and so a view of its own of what is mounted: that of its start.
+            // corosync has a /tmp of its own, and so a view of its own of what is mounted: that of its start. The journal of
+            // many cells would be more than the disk holds.
             Self::DiskFull => {
                 let lines = format!(
-                    "set -e; was=$(systemctl is-active corosync || true); systemctl stop pve-cluster corosync; mkdir -p {SMALL}; mount -t tmpfs -o size=96m,mode=755 tmpfs {SMALL}; \
+                    "set -e; was=$(systemctl is-active corosync || true); systemctl stop pve-cluster corosync; journalctl --quiet --rotate --vacuum-size=16M; mkdir -p {SMALL}; mount -t tmpfs -o size=96m,mode=755 tmpfs {SMALL}; \
                      for dir in {ON_SMALL}; do mkdir -p $dir {SMALL}$dir; chmod --reference=$dir {SMALL}$dir; \
                      cp -a $dir/. {SMALL}$dir/; mount --bind {SMALL}$dir $dir; done; \
                      test \"$was\" != active || systemctl start corosync; systemctl start pve-cluster; \
