@@ -376,11 +376,12 @@ fn wait_until_listed(run: &Run<'_>, newcomer: &Newcomer) -> anyhow::Result<u64> 
 
 /// The join material of a listed node, sealed to its key.
 pub fn sealed_material(node: &Node, name: &str, public_key: &str) -> anyhow::Result<String> {
+    // Its admission may have been cut off before every corosync had it. What is sealed is read afterwards: a joiner with an
+    // older list than the cluster's hangs.
+    reload::wait_until_loaded(node, Deadline::after(node, RELOAD_TIME))?;
     let text = node.read(crate::gather::SHARED_CONF)?.context("this node is in no cluster")?;
     let conf = CorosyncConf::parse(&text).context("cannot read \"/etc/pve/corosync.conf\"")?;
     ensure!(conf.node(name).is_some(), "node {name:?} is not listed in corosync.conf: admit it first");
-    // Its admission may have been cut off before every corosync had it.
-    reload::wait_until_loaded(node, Deadline::after(node, RELOAD_TIME))?;
     let key = node.read_bytes(AUTHKEY)?.with_context(|| format!("{AUTHKEY:?} is missing on this member"))?;
     let version = conf.config_version().context("corosync.conf has no config_version")?;
     let cluster = conf.cluster_name().unwrap_or_default();

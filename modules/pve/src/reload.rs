@@ -52,40 +52,45 @@ pub fn reload(node: &Node, deadline: Deadline) -> anyhow::Result<u64> {
 /// Without quorum that can't be told of the others, but in a cluster of one whose second node is listed and not up.
 pub fn wait_until_loaded(node: &Node, deadline: Deadline) -> anyhow::Result<u64> {
     let asked = Cell::new(node.monotonic());
-    deadline.wait(node, "corosync of every member to run with the new corosync.conf", LOOK, || {
-        let conf = observe::shared_conf(node)?.context("this node is in no cluster")?;
-        let version = conf.config_version().context("corosync.conf has no config_version")?;
-        let quorum = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default().quorum;
-        let is_alone_with_second = conf.nodes().len() == 2 && quorum.members.len() == 1;
-        if !quorum.quorate && !is_alone_with_second {
-            return Ok(Progress::Pending("there is no quorum".to_owned()));
-        }
-        let versions = config_versions(node, TOOL_TIMEOUT)?;
-        let name = |id: &u32| {
-            let listed = conf.nodes().into_iter().find(|listed| listed.nodeid == *id);
-            listed.map_or_else(|| format!("node id {id}"), |listed| listed.name)
-        };
-        let behind: Vec<String> = quorum
-            .members
-            .iter()
-            .filter(|id| versions.get(*id) != Some(&version))
-            .map(|id| match versions.get(id) {
-                Some(has) => format!("{} has config version {has}, not {version}", name(id)),
-                None => format!("{} tells no config version", name(id)),
-            })
-            .collect();
-        if behind.is_empty() {
-            return Ok(Progress::Done(version));
-        }
-        if node.monotonic().saturating_sub(asked.get()) >= ASK_AGAIN {
-            asked.set(node.monotonic());
-            // In a ring that changes nobody answers.
-            if let Err(error) = ask(node) {
-                return Ok(Progress::Pending(format!("{}; {error:#}", behind.join(", "))));
+    deadline.wait(
+        node,
+        "corosync of every member to run with the new corosync.conf (see playbooks/recover.yml)",
+        LOOK,
+        || {
+            let conf = observe::shared_conf(node)?.context("this node is in no cluster")?;
+            let version = conf.config_version().context("corosync.conf has no config_version")?;
+            let quorum = quorumtool::query(node, TOOL_TIMEOUT)?.unwrap_or_default().quorum;
+            let is_alone_with_second = conf.nodes().len() == 2 && quorum.members.len() == 1;
+            if !quorum.quorate && !is_alone_with_second {
+                return Ok(Progress::Pending("there is no quorum".to_owned()));
             }
-        }
-        Ok(Progress::Pending(behind.join(", ")))
-    })
+            let versions = config_versions(node, TOOL_TIMEOUT)?;
+            let name = |id: &u32| {
+                let listed = conf.nodes().into_iter().find(|listed| listed.nodeid == *id);
+                listed.map_or_else(|| format!("node id {id}"), |listed| listed.name)
+            };
+            let behind: Vec<String> = quorum
+                .members
+                .iter()
+                .filter(|id| versions.get(*id) != Some(&version))
+                .map(|id| match versions.get(id) {
+                    Some(has) => format!("{} has config version {has}, not {version}", name(id)),
+                    None => format!("{} tells no config version", name(id)),
+                })
+                .collect();
+            if behind.is_empty() {
+                return Ok(Progress::Done(version));
+            }
+            if node.monotonic().saturating_sub(asked.get()) >= ASK_AGAIN {
+                asked.set(node.monotonic());
+                // In a ring that changes nobody answers.
+                if let Err(error) = ask(node) {
+                    return Ok(Progress::Pending(format!("{}; {error:#}", behind.join(", "))));
+                }
+            }
+            Ok(Progress::Pending(behind.join(", ")))
+        },
+    )
 }
 
 /// What comes of it is seen in the versions, not in its exit code.
