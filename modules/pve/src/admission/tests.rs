@@ -91,3 +91,26 @@ fn a_pmxcfs_that_pvesh_could_not_write_to_is_named_with_its_remedy() {
     assert!(said.contains("\"systemctl restart pve-cluster\""), "{said}");
     assert!(!not_admitted("pve2", "can't get lock").contains("pve-cluster"));
 }
+
+/// Somebody else changes the list while it is waited for: a joiner with an older one hangs.
+#[test]
+fn what_is_sealed_is_the_list_that_every_corosync_runs_with() {
+    let text = crate::fake::golden::file_in("12-three-nodes/pve1-files/corosync-conf-pve");
+    let member = crate::fake::Fake::member("pve1", "10.88.0.11", &text);
+    let mut looks = 0;
+    member.on(move |machine, cmd| {
+        looks += u32::from(cmd.program == "corosync-cmapctl");
+        if cmd.program == "corosync-cmapctl" && looks == 1 {
+            let newer =
+                machine.read("/etc/pve/corosync.conf").replace("config_version: 3", "config_version: 4");
+            machine.write("/etc/pve/corosync.conf", &newer);
+            machine.write("/etc/corosync/corosync.conf", &newer);
+        }
+        None
+    });
+    let joiner = crate::fake::Fake::standalone("pve3", "10.88.0.13");
+    let asked = crate::seal::request(&joiner.node(), "pve3").unwrap();
+    let sealed = sealed_material(&member.node(), "pve3", &asked.public_key).unwrap();
+    let opened = Material::open(&joiner.node(), "pve3", &sealed).unwrap();
+    assert_eq!(opened.config_version, 4);
+}
